@@ -1,0 +1,71 @@
+"""`jaxicm decode`: compressed files in, pictures out."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def decode(
+    paths: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT... OUTPUT", help="Files or folders, then a picture or folder; - is a pipe."),
+    ],
+    out_dir: Annotated[
+        Path | None, typer.Option("--out-dir", help="Folder for the outputs; all paths are inputs then.")
+    ] = None,
+    suffix: Annotated[str, typer.Option("--suffix", help="Picture format where the output is a folder.")] = ".png",
+    model: Annotated[
+        str | None, typer.Option("--model", help="Weight file, for files made with weights outside the zoo.")
+    ] = None,
+    no_clobber: Annotated[bool, typer.Option("--no-clobber", "-n", help="Skip outputs that exist.")] = False,
+) -> None:
+    """Decode compressed files to pictures.
+
+    The suffix of the output chooses the format (PNG, TIFF, WebP, BMP and PPM without loss; JPEG and AVIF with); -
+    writes PNG. An existing output is replaced only when the new one is complete.
+    """
+    from jaxicm.cli.encode import FILE_SUFFIX
+    from jaxicm.cli.jobs import Job, plan_jobs, run_jobs
+    from jaxicm.cli.terminal import Terminal
+    from jaxicm.media.files import read_bytes
+    from jaxicm.media.pictures import FORMATS, LOSSY_FORMATS, picture_format, write_picture
+
+    suffix = suffix if suffix.startswith(".") else f".{suffix}"
+    jobs = plan_jobs(paths, out_dir, reads={FILE_SUFFIX}, writes=FORMATS, what="compressed file", suffix=suffix)
+    formats = {job: picture_format(job.target) for job in jobs}  # an unknown suffix is told before any work
+
+    def work(job: Job, terminal: Terminal) -> str:
+        data = read_bytes(job.source)
+        start = time.perf_counter()
+        pixels, icc = decode_bytes(data, model)
+        write_picture(job.target, pixels, icc=icc)
+        seconds = time.perf_counter() - start
+        if formats[job] in LOSSY_FORMATS:
+            terminal.note(f"{job.target}: {formats[job]} loses quality once more; PNG keeps what was decoded")
+        return f"{job.target}: {pixels.shape[1]}x{pixels.shape[0]}, {seconds:.2f} s"
+
+    run_jobs(jobs, work, verb="decoding", no_clobber=no_clobber)
+
+
+def decode_bytes(data: bytes, model: str | None) -> "tuple[np.ndarray, bytes | None]":
+    """Decode one file.
+
+    Args:
+        data: the file.
+        model: name or weight file to use; None finds the weights by the digest in the file.
+
+    Returns:
+        uint8 pixels [H, W, 3] or [H, W], and the ICC profile or None.
+    """
+    import jaxicm
+    from jaxicm.bits import container
+
+    _, sections = container.unpack(data)  # a damaged file is told before JAX starts
+    pixels = jaxicm.decode(data) if model is None else jaxicm.load(model).decode(data)
+    icc = [section.payload for section in sections if section.kind == container.SectionKind.ICC]
+    return pixels, bytes(icc[0]) if icc else None

@@ -1,0 +1,108 @@
+"""Values that users write: sizes such as 40kB, colours, lists of numbers, and the one target of an encoding."""
+
+import math
+import re
+from typing import TypedDict
+
+from jaxicm.errors import OptionError
+
+_UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1000, "m": 1000**2, "mb": 1000**2, "g": 1000**3, "gb": 1000**3}
+_UNITS |= {"kib": 1024, "mib": 1024**2, "gib": 1024**3}
+DEFAULT_QUALITY = 50.0
+
+
+class Target(TypedDict, total=False):
+    """Name what an encoding aims at, as a keyword argument of `ImageCodec.encode`."""
+
+    quality: float
+    bpp: float
+    size_bytes: int
+    psnr: float
+
+
+def parse_size(text: str) -> int:
+    """Parse a file size.
+
+    Args:
+        text: a number with an optional unit: B, kB, MB, GB (powers of 1000) or KiB, MiB, GiB (powers of 1024).
+
+    Returns:
+        Bytes, at least 1.
+
+    Raises:
+        OptionError: not a size, or below one byte.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([a-zA-Z]*)\s*", text)
+    unit = _UNITS.get(match[2].lower()) if match else None
+    if match is None or unit is None:
+        raise OptionError(f"--size {text!r} is not a size; write for instance 40000, 40kB, 1.5MB or 64KiB")
+    size_bytes = round(float(match[1]) * unit)
+    if size_bytes < 1:
+        raise OptionError(f"--size {text!r} is below one byte; give a larger size")
+    return size_bytes
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """Parse a colour: a CSS name, #rgb, #rrggbb or "r,g,b" with values from 0 to 255.
+
+    Raises:
+        OptionError: not a colour.
+    """
+    from PIL import ImageColor
+
+    try:
+        numbers = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*", text)
+        red, green, blue = map(int, numbers.groups()) if numbers else ImageColor.getrgb(text)[:3]
+        if max(red, green, blue) <= 255:
+            return red, green, blue
+    except ValueError:
+        pass
+    raise OptionError(f"--background {text!r} is not a colour; write for instance white, '#808080' or 128,128,128")
+
+
+def parse_qualities(text: str) -> list[float]:
+    """Parse qualities separated by commas, each from 1 to 100.
+
+    Raises:
+        OptionError: not numbers, none, or out of range.
+    """
+    try:
+        qualities = sorted({float(part) for part in text.split(",") if part.strip()})
+    except ValueError as error:
+        raise OptionError(f"--qualities {text!r} is not a list of numbers; write for instance 10,30,50") from error
+    if not qualities or any(not 1 <= quality <= 100 for quality in qualities):
+        raise OptionError(f"--qualities {text!r} must hold numbers from 1 to 100")
+    return qualities
+
+
+def choose_target(quality: float | None, bpp: float | None, size: str | None, psnr: float | None) -> Target:
+    """Return the one target that was given, or the default quality.
+
+    Args:
+        quality: from 1 to 100.
+        bpp: bits per pixel, positive.
+        size: a size as `parse_size` takes it.
+        psnr: dB, positive.
+
+    Returns:
+        A dictionary of one entry.
+
+    Raises:
+        OptionError: more than one target, or one out of its range.
+    """
+    given = {"--quality": quality, "--bpp": bpp, "--size": size, "--psnr": psnr}
+    names = [name for name, value in given.items() if value is not None]
+    if len(names) > 1:
+        raise OptionError(f"{' and '.join(names)} exclude each other; give one of them")
+    if quality is not None and not 1 <= quality <= 100:
+        raise OptionError(f"--quality must lie from 1 to 100, got {quality:g}")
+    for name, value in (("--bpp", bpp), ("--psnr", psnr)):
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise OptionError(f"{name} must be a positive number, got {value:g}")
+    if bpp is not None:
+        return {"bpp": bpp}
+    if size is not None:
+        return {"size_bytes": parse_size(size)}
+    if psnr is not None:
+        return {"psnr": psnr}
+    return {"quality": DEFAULT_QUALITY if quality is None else quality}

@@ -1,0 +1,368 @@
+"""The multi-scale progressive (MSP) probability model of jaxicm, without recurrent context.
+
+The latent is subsampled twice; the coarsest grid (one position of sixteen) is coded first. At each finer scale the
+three unknown positions of every 2x2 cell follow in three phases, each in four groups of channels: 28 steps whatever
+the size of the picture. Every step is a small exact network of the decoded values around the position (its taps) and
+of the lower channel groups at the position itself, and it runs only at the positions that are coded, so a latent
+position costs one evaluation in all. The weights of a phase are shared by both scales; biases are not, and they depend
+on the quality.
+
+Source: the progressive order of system S4 (Zhang et al., arXiv 2210.04112); evaluation on coded positions only, dense
+taps instead of a recurrent state, channel groups and integer arithmetic are ours.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxicm.entropy import context, gaussian
+from jaxicm.nn import exact
+from jaxicm.nn.exact import Fixed
+from jaxicm.ops.quantize import clip_towards, floor_ste, round_ste, straight_through
+
+HIDDEN = Fixed(5, 0, 255)
+MEAN = Fixed(context.VALUE_FRAC, -2047, 2047)
+TAP_FRAC = 6
+VALUE_MIN, VALUE_MAX = context.VALUE.low / 16, context.VALUE.high / 16
+SCALES = 2
+"""Subsamplings of the latent."""
+CELL = 2
+COARSE = 3
+"""Weight bank of the coarsest grid; banks 0-2 belong to the phases."""
+
+
+class Phase(NamedTuple):
+    """One of the three coded positions of a 2x2 cell.
+
+    Attributes:
+      position: (row, column) inside the cell.
+      taps: offsets (row, column) to positions decoded earlier; the first `SIGNED_TAPS` are the nearest.
+    """
+
+    position: tuple[int, int]
+    taps: tuple[tuple[int, int], ...]
+
+
+SIGNED_TAPS = 4
+TAPS = 12
+PHASES = (
+    Phase((0, 0), ((-1, -1), (-1, 1), (1, -1), (1, 1))
+          + ((-1, -3), (-1, 3), (1, -3), (1, 3), (-3, -1), (-3, 1), (3, -1), (3, 1))),
+    Phase((0, 1), ((-1, 0), (1, 0), (0, -1), (0, 1))
+          + ((-1, -2), (-1, 2), (1, -2), (1, 2), (-2, -1), (-2, 1), (2, -1), (2, 1))),
+    Phase((1, 0), ((-1, 0), (1, 0), (0, -1), (0, 1))
+          + ((-1, -1), (-1, 1), (1, -1), (1, 1), (-2, -1), (-2, 1), (2, -1), (2, 1))),
+)  # fmt: skip
+"""(1, 1) is known from the coarser scale; a tap never reads a position that is coded later."""
+REACH = 3
+
+
+class Slot(NamedTuple):
+    """One pass over a grid: a scale (2 is the coarsest) and a phase (None for the coarsest grid)."""
+
+    scale: int
+    phase: int | None
+
+    @property
+    def bank(self) -> int:
+        """Index of the weights."""
+        return COARSE if self.phase is None else self.phase
+
+
+SLOTS = (Slot(SCALES, None), *(Slot(scale, phase) for scale in (1, 0) for phase in range(3)))
+
+
+@dataclass(frozen=True)
+class ProgressiveConfig:
+    """Sizes of the progressive model.
+
+    Attributes:
+      channels: of the latent.
+      groups: of channels, coded one after the other; divides `channels`.
+      hidden: width of the exact networks.
+      anchors: number of quality anchors between which biases are interpolated.
+    """
+
+    channels: int = 320
+    groups: int = 4
+    hidden: int = 128
+    anchors: int = 8
+
+    def __post_init__(self):
+        if self.channels % self.groups:
+            raise ValueError(f"channels must be divisible by groups, got {self.channels} and {self.groups}")
+
+    @property
+    def group_size(self) -> int:
+        """Channels of a group."""
+        return self.channels // self.groups
+
+    @property
+    def steps(self) -> int:
+        """Sequential steps of coding a picture of any size."""
+        return len(SLOTS) * self.groups
+
+
+def interpolate(anchors: Array, position: Array) -> Array:
+    """Interpolate linearly between anchors.
+
+    Args:
+      anchors: `[..., K, C]`.
+      position: `[B]` in [0, K-1].
+
+    Returns:
+      `[B, ..., C]`.
+    """
+    count = anchors.shape[-2]
+    weights = jnp.maximum(0.0, 1.0 - jnp.abs(position[:, None] - jnp.arange(count)))
+    return jnp.einsum("bk,...kc->b...c", weights, anchors)
+
+
+def gather_taps(padded: Array, phase: Phase, rows: int, columns: int, taps: int) -> Array:
+    """Collect the neighbours of every position of a phase.
+
+    Args:
+      padded: `[B, 2*rows + 2*REACH, 2*columns + 2*REACH, C]`, zero where unknown.
+      phase: which position of the cells.
+      rows: of cells.
+      columns: of cells.
+      taps: how many of the phase's taps.
+
+    Returns:
+      `[B, rows, columns, taps, C]`.
+    """
+    (i, j), offsets = phase.position, phase.taps[:taps]
+    parts = [
+        padded[:, i + r + REACH :: CELL, j + c + REACH :: CELL][:, :rows, :columns] for r, c in offsets
+    ]  # fmt: skip
+    return jnp.stack(parts, axis=-2)
+
+
+def trunk(rows: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:
+    """Compute the hidden features of positions from their taps.
+
+    Args:
+      rows: `[..., (SIGNED_TAPS + TAPS) * C]` real values of `context.FEATURE`.
+      w1: `[(SIGNED_TAPS + TAPS) * C, H]` exact weights; b1 broadcasts against `[..., H]`.
+      w2: `[H, H]`; b2 likewise.
+
+    Returns:
+      `[..., H]` real values of `HIDDEN`.
+    """
+    a = exact.requantize(exact.dot(rows, w1) + b1, HIDDEN)
+    return exact.requantize(exact.dot(a, w2) + b2, HIDDEN)
+
+
+def linear_terms(signed: Array, magnitude: Array, taps_mu: Array, taps_log: Array) -> tuple[Array, Array]:
+    """Predict each channel from the same channel at the taps, without a network.
+
+    Args:
+      signed: `[..., SIGNED_TAPS, C]` companded integers.
+      magnitude: `[..., TAPS, C]` magnitude integers.
+      taps_mu: `[SIGNED_TAPS, C]` multiples of 2**-TAP_FRAC.
+      taps_log: `[TAPS, C]` likewise.
+
+    Returns:
+      Mean `[..., C]` in steps, a multiple of 1/16, and scale index `[..., C]`, an integer.
+    """
+    mean = jnp.sum(context.expand(signed) * taps_mu, axis=-2) * 0.25
+    log_scale = jnp.sum(magnitude * taps_log, axis=-2) * 2.0**-context.FEATURE.frac
+    return exact.requantize(mean, MEAN), floor_ste(log_scale * gaussian.SCALES_PER_NAT + 0.5)
+
+
+def head(features: Array, centre: Array, u: Array, bu: Array, o: Array, bo: Array) -> tuple[Array, Array]:
+    """Compute mean and scale index of one channel group.
+
+    Args:
+      features: `[..., H]` of the trunk.
+      centre: `[..., D]` features of the lower groups at the position, integers times `2**-HIDDEN.frac`.
+      u: `[H + D, H]`; o: `[H, 2 * group]`; bu and bo broadcast.
+
+    Returns:
+      Mean `[..., group]`, a multiple of 1/16, and scale index `[..., group]`, an integer, both without linear terms.
+    """
+    h = exact.requantize(exact.dot(jnp.concatenate([features, centre], axis=-1), u) + bu, HIDDEN)
+    out = exact.dot(h, o) + bo
+    mean, log_scale = jnp.split(out, 2, axis=-1)
+    return exact.requantize(mean, MEAN), floor_ste(log_scale * gaussian.SCALES_PER_NAT + 0.5)
+
+
+def join(network: tuple[Array, Array], linear: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Add the linear terms to the network's and clip: mean (multiple of 1/16) and scale index in [0, 63]."""
+    mean = jnp.clip(network[0] + linear[0], MEAN.low / 16, MEAN.high / 16)
+    return mean, clip_towards(network[1] + linear[1], 0, gaussian.SCALE_COUNT - 1)
+
+
+class Progressive(nn.Module):
+    """The trainable model: the rate of a latent and its quantised values.
+
+    Attributes:
+      config: sizes.
+    """
+
+    config: ProgressiveConfig
+
+    def setup(self):
+        c = self.config
+        m, h, g, k, slots = c.channels, c.hidden, c.groups, c.anchors, len(SLOTS)
+        lecun = nn.initializers.variance_scaling(1.0, "fan_in", "normal", in_axis=-2, out_axis=-1)
+
+        def centre_free(key, shape):
+            # Rows of the lower groups start at zero: those of groups that are not decoded yet stay there.
+            kernel = lecun(key, (*shape[:-2], h, shape[-1]))
+            return jnp.concatenate([kernel, jnp.zeros((*shape[:-2], shape[-2] - h, shape[-1]))], axis=-2)
+
+        zeros = nn.initializers.zeros
+        self.w1 = self.param("w1", lecun, (3, (SIGNED_TAPS + TAPS) * m, h))
+        self.b1 = self.param("b1", nn.initializers.constant(0.1), (slots, k, h))
+        self.w2 = self.param("w2", lecun, (4, h, h))
+        self.b2 = self.param("b2", nn.initializers.constant(0.1), (slots, k, h))
+        self.u = self.param("u", centre_free, (4, g, h + 2 * m, h))
+        self.bu = self.param("bu", nn.initializers.constant(0.1), (slots, g, k, h))
+        self.o = self.param("o", nn.initializers.normal(0.02), (4, g, h, 2 * c.group_size))
+        self.bo = self.param("bo", zeros, (slots, g, k, 2 * c.group_size))
+        self.taps_mu = self.param("taps_mu", zeros, (slots, SIGNED_TAPS, m))
+        self.taps_log = self.param("taps_log", zeros, (slots, TAPS, m))
+
+    def _quantized(self) -> dict[str, tuple[Array, Array]]:
+        """Quantise all kernels once: name -> (kernel, exponent), or a tuple over groups of those."""
+
+        def bank(kernel: Array, biases: Array, x: Fixed) -> tuple[Array, Array]:
+            # A bank is shared by several slots and all qualities, so its exponent must suit their largest bias.
+            bound = jax.lax.stop_gradient(jnp.max(jnp.abs(biases), axis=(0, 1)))
+            exponent = exact.kernel_exponent(kernel, bound, x)
+            return exact.quantize_kernel(kernel, exponent), exponent
+
+        c = self.config
+        layers = {"w1": bank(self.w1, self.b1, context.FEATURE), "w2": bank(self.w2, self.b2, HIDDEN)}
+        for g in range(c.groups):
+            # Only the rows of known groups take part; the others are zero and stay so.
+            known = c.hidden + 2 * g * c.group_size
+            layers[f"u{g}"] = bank(self.u[:, g, :known], self.bu[:, g], HIDDEN)
+            layers[f"o{g}"] = bank(self.o[:, g], self.bo[:, g], HIDDEN)
+        return layers
+
+    def _slot(self, index: int, layers: dict, target: Array, rows: tuple | None, position: Array, noise: Array | None):
+        """Code one slot: returns the decoded values and the bits of each sample."""
+        c, slot = self.config, SLOTS[index]
+        size = c.group_size
+
+        def layer(name: str, biases: Array, x: Fixed) -> tuple[Array, Array]:
+            kernel, exponent = (a[slot.bank] for a in layers[name])
+            bias = interpolate(biases[index], position)[:, None, None]
+            return kernel, exact.quantize_bias(bias, exponent, x)
+
+        if rows is None:
+            b1 = interpolate(self.b1[index], position)[:, None, None]
+            features = jnp.broadcast_to(exact.requantize(b1, HIDDEN), (*target.shape[:-1], c.hidden))
+            linear = (jnp.zeros_like(target), jnp.zeros_like(target))
+        else:
+            signed, magnitude = rows
+            flat = jnp.concatenate([signed, magnitude], axis=-2).reshape(*target.shape[:-1], -1)
+            w1, b1 = layer("w1", self.b1, context.FEATURE)
+            features = exact.requantize(exact.dot(flat * 2.0**-context.FEATURE.frac, w1) + b1, HIDDEN)
+            taps_mu, taps_log = quantize_taps(self.taps_mu[index]), quantize_taps(self.taps_log[index])
+            linear = linear_terms(signed, magnitude, taps_mu, taps_log)
+        w2, b2 = layer("w2", self.b2, HIDDEN)
+        features = exact.requantize(exact.dot(features, w2) + b2, HIDDEN)
+
+        decoded: list[Array] = []
+        bits = jnp.zeros(target.shape[0])
+        for g in range(c.groups):
+            part = slice(g * size, (g + 1) * size)
+            u, bu = layer(f"u{g}", self.bu[:, g], HIDDEN)
+            o, bo = layer(f"o{g}", self.bo[:, g], HIDDEN)
+            mean, scale_index = join(
+                head(features, centre_features(decoded, target.shape[:-1]), u, bu, o, bo),
+                (linear[0][..., part], linear[1][..., part]),
+            )
+            residual = target[..., part] - mean
+            symbol = round_ste(residual)
+            symbol = jnp.where(scale_index > 0, symbol, straight_through(jnp.zeros_like(symbol), symbol))
+            decoded.append(clip_towards(symbol + mean, VALUE_MIN, VALUE_MAX))
+            scale = gaussian.scale_of_index(scale_index)
+            # The rate sees the rounded value even where the coder would skip it, so that a scale can leave the floor.
+            value = round_ste(residual) if noise is None else residual + noise[..., part]
+            bits += gaussian.gaussian_bits(value, scale).sum(axis=(1, 2, 3))
+        return jnp.concatenate(decoded, axis=-1), bits
+
+    def __call__(self, y: Array, position: Array, key: Array | None = None) -> tuple[Array, Array]:
+        """Estimate the rate and quantise.
+
+        Args:
+          y: `[B, h, w, C]` latents in quantisation steps; h and w divisible by 4.
+          position: `[B]` quality in anchor units, [0, anchors - 1].
+          key: of uniform noise that stands for rounding in the rate (the papers' surrogate). Without one the rate is
+            that of the rounded values with straight-through gradients, which is what the file will hold: the noisy
+            rate is up to twice as large where most values are zero.
+
+        Returns:
+          Quantised latents `[B, h, w, C]` (straight-through) and bits `[B]`.
+        """
+        layers = self._quantized()
+        noise = None if key is None else jax.random.uniform(key, y.shape, minval=-0.5, maxval=0.5)
+        grids, noises = _pyramid(y), [None] * (SCALES + 1) if noise is None else _pyramid(noise)
+        coarse, bits = self._slot(0, layers, grids[SCALES], None, position, noises[SCALES])
+        index = 1
+        for scale in reversed(range(SCALES)):
+            grid, grid_noise = grids[scale], noises[scale]
+            rows, columns = grid.shape[1] // CELL, grid.shape[2] // CELL
+            known = jnp.zeros_like(grid).at[:, 1::2, 1::2].set(coarse)
+            for phase in PHASES:
+                (i, j) = phase.position
+                signed = context.compand_ste(known)
+                magnitude = context.magnitude_ste(signed)
+                pad = ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0))
+                neighbours = (
+                    gather_taps(jnp.pad(signed, pad), phase, rows, columns, SIGNED_TAPS),
+                    gather_taps(jnp.pad(magnitude, pad), phase, rows, columns, TAPS),
+                )
+                phase_noise = None if grid_noise is None else grid_noise[:, i::2, j::2]
+                value, more = self._slot(index, layers, grid[:, i::2, j::2], neighbours, position, phase_noise)
+                known = known.at[:, i::2, j::2].set(value)
+                bits, index = bits + more, index + 1
+            coarse = known
+        return coarse, bits
+
+
+def _pyramid(x: Array) -> list[Array]:
+    """Subsample `[B, h, w, C]` by two, `SCALES` times, keeping the odd positions."""
+    grids = [x]
+    for _ in range(SCALES):
+        grids.append(grids[-1][:, 1::2, 1::2])
+    return grids
+
+
+def quantize_taps(taps: Array) -> Array:
+    """Round taps to multiples of 2**-TAP_FRAC in [-127, 127] units (straight-through gradient)."""
+    return clip_towards(round_ste(taps * 2.0**TAP_FRAC), -127, 127) * 2.0**-TAP_FRAC
+
+
+def centre_features(decoded: list[Array], shape: tuple[int, ...]) -> Array:
+    """Features of decoded lower groups at the position itself: per group signed, then magnitude."""
+    parts = []
+    for value in decoded:
+        signed = context.compand_ste(value)
+        parts += [signed, context.magnitude_ste(signed)]
+    return jnp.concatenate(parts, axis=-1) * 2.0**-HIDDEN.frac if parts else jnp.zeros((*shape, 0))
+
+
+def gaussian_start(std_steps: np.ndarray, config: ProgressiveConfig) -> np.ndarray:
+    """Biases of the output layer that start every scale at the channel's standard deviation.
+
+    Args:
+      std_steps: `[K, C]` standard deviation of each channel at each quality anchor, in quantisation steps.
+      config: sizes.
+
+    Returns:
+      `[slots, G, K, 2*group]` values for the parameter `bo`.
+    """
+    log_scale = gaussian.index_of_scale(std_steps) / gaussian.SCALES_PER_NAT
+    grouped = log_scale.reshape(config.anchors, config.groups, config.group_size).transpose(1, 0, 2)
+    bo = np.concatenate([np.zeros_like(grouped), grouped], axis=-1)
+    return np.broadcast_to(bo, (len(SLOTS), *bo.shape)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Measure codecs: quality metrics, BD-rate, conventional anchors, tables and sheets."""

@@ -1,0 +1,49 @@
+"""The rate-distortion loss of a codec that serves all rates with one set of weights."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+PEAK_SQUARED = 255.0**2
+LAMBDA_REFERENCE = 0.02
+"""The trade-off at which a sample has weight one."""
+
+
+class RateDistortion(NamedTuple):
+    """Terms of the loss, each `[B]`.
+
+    Attributes:
+      loss: weighted sum of rate and distortion.
+      bpp: bits per pixel.
+      mse: mean squared error over the samples of a picture, values in [0, 1].
+    """
+
+    loss: Array
+    bpp: Array
+    mse: Array
+
+
+def rate_distortion(
+    x: Array, x_hat: Array, bits: Array, trade_off: Array, *, weight_exponent: float = 0.45
+) -> RateDistortion:
+    """Compute `w * (bpp + lambda * 255**2 * MSE)` of each picture.
+
+    The sum in brackets grows with lambda, and its gradient with it, so that high qualities would rule a batch of mixed
+    qualities. The weight `w = (lambda / LAMBDA_REFERENCE)**-weight_exponent` evens that out: it does not move the best
+    point of any single quality.
+
+    Args:
+      x: pictures `[B, H, W, 3]` in [0, 1].
+      x_hat: decoded pictures, the same shape.
+      bits: `[B]` of each picture.
+      trade_off: `[B]` lambda, above 0.
+      weight_exponent: 0 weighs all qualities alike.
+
+    Returns:
+      The terms of each picture; training takes the mean of `loss`.
+    """
+    bpp = bits / (x.shape[1] * x.shape[2])
+    mse = jnp.mean(jnp.square(x - x_hat), axis=(1, 2, 3))
+    weight = (trade_off / LAMBDA_REFERENCE) ** -weight_exponent
+    return RateDistortion(weight * (bpp + trade_off * PEAK_SQUARED * mse), bpp, mse)

@@ -1,0 +1,104 @@
+"""Turning a training run into released weights: integers, tables, overflow proof and where they come from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxicm.codecs import weights
+from jaxicm.configuration import to_dict
+from jaxicm.entropy.progressive_coder import FrozenProgressive
+from jaxicm.models.complexity import count_macs, count_parameters
+from jaxicm.models.image import ImageConfig, ImageModel
+
+_SIDE = 256
+
+
+def freeze_parameters(
+    params: dict[str, Any],
+    config: ImageConfig,
+    out: Path,
+    *,
+    profile: str,
+    trained_on: str,
+    provenance: dict[str, Any],
+    curve: list[dict[str, float]] | None = None,
+) -> str:
+    """Write trained parameters as a weight file.
+
+    Args:
+      params: of `ImageModel` (the averaged ones).
+      config: of the model.
+      out: file to write, `.safetensors`.
+      profile: "fast", ...
+      trained_on: one line for `jaxicm models`.
+      provenance: run, steps, hours, command and so on; plain data.
+      curve: measured points.
+
+    Returns:
+      The digest.
+
+    Raises:
+      ExactnessError: if a layer's overflow proof fails.
+    """
+    entropy = FrozenProgressive.freeze(params["entropy"], config.entropy)
+    transform = {k: v for k, v in params.items() if k != "entropy"}
+    gains = {"log_gain", "log_step"}
+    arrays = {f"entropy/{k}": v for k, v in entropy.to_arrays().items()} | weights.tables_to_arrays(entropy.tables())
+    for name, value in weights.flatten(transform).items():
+        precise = name.rsplit("/")[-1] in gains
+        arrays[f"transform/{name}"] = value.astype(np.float32 if precise else np.float16)
+    info = {
+        "profile": profile,
+        "parameters": count_parameters(params),
+        "kmac_per_pixel": kmac_per_pixel(params, config, entropy),
+        "steps": config.entropy.steps,
+        "trained_on": trained_on,
+        "curve": curve or [],
+        "config": to_dict(config),
+        "provenance": provenance | {"overflow_proof": {k: round(v, 4) for k, v in entropy.proof().items()}},
+    }
+    return weights.write(out, arrays, info)
+
+
+def kmac_per_pixel(params: dict[str, Any], config: ImageConfig, entropy: FrozenProgressive) -> dict[str, float]:
+    """Count thousands of multiply-adds a pixel: analysis, synthesis, entropy, and decode in all."""
+    model, quality = ImageModel(config), jnp.full(1, 50.0)
+    x = jax.ShapeDtypeStruct((1, _SIDE, _SIDE, 3), jnp.float32)
+    y = jax.ShapeDtypeStruct((1, _SIDE // 16, _SIDE // 16, config.entropy.channels), jnp.float32)
+    variables = {"params": params}
+    counts = {
+        "analysis": count_macs(lambda a: model.apply(variables, a, quality, method="encode"), x) / _SIDE**2,
+        "synthesis": count_macs(lambda a: model.apply(variables, a, quality, method="decode"), y) / _SIDE**2,
+        "entropy": entropy.macs_per_position() / 256,
+    }
+    counts["decode"] = counts["synthesis"] + counts["entropy"]
+    return {name: round(count / 1000, 2) for name, count in counts.items()}
+
+
+def freeze(run: Path, out: Path, curve: Path | None = None) -> str:
+    """Freeze the averaged parameters of a run's last checkpoint.
+
+    Args:
+      run: folder of a training run.
+      out: weight file to write.
+      curve: JSON of measured points to store beside, as `jaxicm eval --out` writes it.
+
+    Returns:
+      The digest.
+    """
+    from jaxicm.train.checkpoints import load_averaged
+
+    params, config, state = load_averaged(run)
+    return freeze_parameters(
+        params,
+        config.model,
+        out,
+        profile=config.name,
+        trained_on=config.trained_on,
+        provenance=state,
+        curve=json.loads(curve.read_text())["points"] if curve else None,
+    )

@@ -1,0 +1,90 @@
+"""The log of a run: one JSON object a line, and TensorBoard where a writer is installed."""
+
+import importlib
+import importlib.util
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+LOG_FILE = "log.jsonl"
+_TENSORBOARD = (("tensorboardX", "tensorboardX"), ("tensorboard", "torch.utils.tensorboard"))
+"""Package that must be there, and module that then holds a `SummaryWriter`."""
+
+
+class RunLog:
+    """Append events to the log of a run and print them.
+
+    Args:
+      run: folder of the run.
+      tensorboard: write scalars for TensorBoard as well.
+      quiet: print nothing.
+    """
+
+    def __init__(self, run: Path, *, tensorboard: bool = False, quiet: bool = False):
+        self._file = open(run / LOG_FILE, "a", encoding="utf-8")  # noqa: SIM115  (closed by `close`)
+        self._quiet = quiet
+        self._board = _summary_writer(run) if tensorboard else None
+        if tensorboard and self._board is None:
+            self.note("no TensorBoard log: no writer is installed; pip install tensorboardX")
+
+    def event(self, kind: str, step: int, values: Mapping[str, Any]) -> None:
+        """Record what happened at a step.
+
+        Args:
+          kind: "start", "train", "validation", "checkpoint", "stop" or "note".
+          step: steps done.
+          values: numbers, texts or nested plain data; numbers also go to TensorBoard.
+        """
+        self._file.write(json.dumps({"event": kind, "step": step, **values}) + "\n")
+        self._file.flush()
+        if not self._quiet:
+            print(f"{step:>7} {kind:<10} " + "  ".join(f"{key} {_short(value)}" for key, value in values.items()))
+        if self._board is not None:
+            for key, value in values.items():
+                if isinstance(value, int | float):
+                    self._board.add_scalar(f"{kind}/{key}", value, step)
+
+    def note(self, text: str, step: int = 0) -> None:
+        """Record a remark for the reader."""
+        self.event("note", step, {"text": text})
+
+    def close(self) -> None:
+        """Close the files."""
+        self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    return " ".join(map(_short, value)) if isinstance(value, list) else str(value)
+
+
+def _summary_writer(run: Path) -> Any:
+    for package, module in _TENSORBOARD:
+        if importlib.util.find_spec(package) and importlib.util.find_spec(module.partition(".")[0]):
+            return importlib.import_module(module).SummaryWriter(str(run / "tensorboard"))
+    return None
+
+
+def read_log(run: Path, kind: str | None = None) -> list[dict[str, Any]]:
+    """Read the events of a run.
+
+    Args:
+      run: folder of the run.
+      kind: only these.
+
+    Returns:
+      In the order in which they were written; a last line that was cut off is left out.
+    """
+    events = []
+    for line in (run / LOG_FILE).read_text(encoding="utf-8").splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if kind is None or event["event"] == kind:
+            events.append(event)
+    return events

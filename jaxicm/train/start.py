@@ -1,0 +1,71 @@
+"""The parameters at which a run begins: random, from the statistics of pictures, or from earlier training."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxicm.errors import ConfigError
+from jaxicm.models.image import ImageModel, start_from_statistics
+from jaxicm.train.checkpoints import load_parameters
+from jaxicm.train.config import CROP_MULTIPLE, TrainConfig
+from jaxicm.train.data import CropSource
+
+_STATISTICS_CROPS = 512
+
+
+def start_parameters(config: TrainConfig, source: CropSource) -> dict[str, Any]:
+    """Make or read the parameters at which a run begins.
+
+    Args:
+      config: of the run; `init` comes before `start`.
+      source: of training crops, for the statistics.
+
+    Returns:
+      A nested dictionary of arrays.
+
+    Raises:
+      ConfigError: `init` names no run and no weight file, or one of another model.
+    """
+    params = random_parameters(config)
+    if config.init:
+        return _checked(config.init, read_parameters(Path(config.init)), params)
+    if config.start == "statistics":
+        crops = source.batch(0, _STATISTICS_CROPS)
+        params = start_from_statistics(params, config.model, crops, config.seed)
+    return jax.tree.map(jnp.asarray, params)
+
+
+def random_parameters(config: TrainConfig) -> dict[str, Any]:
+    """Draw the parameters of the model at random, from the seed of the run."""
+    x, quality = jnp.zeros((1, CROP_MULTIPLE, CROP_MULTIPLE, 3)), jnp.ones((1,))
+    key = jax.random.key(config.seed)
+    return jax.jit(ImageModel(config.model).init)(key, x, quality, key)["params"]  # type: ignore[misc]
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """Read parameters from a run folder (their average) or a released weight file.
+
+    Raises:
+      ConfigError: it is neither.
+    """
+    if path.is_dir():
+        return load_parameters(path)[0]
+    if path.suffix == ".safetensors" and path.is_file():
+        from jaxicm.codecs.weights import load_trainable
+
+        return load_trainable(path)
+    raise ConfigError(f"init: {path} is neither a run folder nor a .safetensors file; check the path")
+
+
+def _checked(name: str, found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
+    shapes = {jax.tree_util.keystr(path): np.shape(leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(found)}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(expected):
+        key = jax.tree_util.keystr(path)
+        if shapes.pop(key, None) != leaf.shape:
+            raise ConfigError(f"init: {name} holds another model, it lacks {key} of shape {leaf.shape}; set model.*")
+    if shapes:
+        raise ConfigError(f"init: {name} holds another model, it has {next(iter(shapes))} besides; set model.*")
+    return jax.tree.map(jnp.asarray, found)

@@ -1,0 +1,155 @@
+"""A codec without networks behind the public interface, so that the command line is tested in milliseconds."""
+
+import sys
+import types
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+import jaxicm
+import jaxicm.codecs
+from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
+from jaxicm.cli.main import main
+from jaxicm.errors import InputError, OptionError, TargetError, UnknownWeights
+from jaxicm.evaluate.metrics import psnr as measure_psnr
+
+WEIGHTS = b"fake-wts"
+
+
+@dataclass(frozen=True)
+class EncodeResult:
+    data: bytes
+    quality: float
+    reconstruction: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    name: str = "fast"
+    digest: str = "0123456789abcdef0123"
+    profile: str = "fast"
+    parameters: int = 1_234_567
+    kmac_per_pixel: dict[str, float] = field(default_factory=lambda: {"decode": 12.5})
+    steps: int = 7
+    trained_on: str = "random numbers"
+    curve: list[dict[str, float]] = field(
+        default_factory=lambda: [{"quality": 50, "bpp": 0.5, "psnr": 32.0, "ms_ssim": 0.98}]
+    )
+    config: dict[str, object] = field(default_factory=dict)
+
+
+class FakeCodec:
+    """Quantise pixels with a step that falls with the quality, and deflate them."""
+
+    info = ModelInfo()
+
+    def file_of_other_weights(self) -> bytes:
+        """Make a file that needs weights nobody has."""
+        return pack(Header("image", b"XXXXXXXX", 1, 1), [Section(SectionKind.LATENT, b"")])
+
+    def encode_detail(
+        self,
+        image: np.ndarray,
+        *,
+        quality: float | None = None,
+        bpp: float | None = None,
+        size_bytes: int | None = None,
+        psnr: float | None = None,
+        verify: bool = False,
+        icc: bytes | None = None,
+    ) -> EncodeResult:
+        assert image.dtype == np.uint8
+        if sum(value is not None for value in (quality, bpp, size_bytes, psnr)) > 1:
+            raise OptionError("several targets")
+        if bpp is not None:
+            size_bytes = int(bpp * image.shape[0] * image.shape[1] / 8)
+        if size_bytes is not None:
+            fitting = [q for q in range(1, 101) if len(self._pack(image, q, icc)) <= size_bytes]
+            if not fitting:
+                smallest = len(self._pack(image, 1, icc))
+                raise TargetError(f"{size_bytes} bytes cannot be reached; the smallest file has {smallest}")
+            quality = fitting[-1]
+        elif psnr is not None:
+            good = [q for q in range(1, 101) if measure_psnr(image, self.decode(self._pack(image, q, icc))) >= psnr]
+            if not good or psnr > 90:
+                raise TargetError(f"{psnr} dB cannot be reached; give a lower PSNR")
+            quality = good[0]
+        data = self._pack(image, int(quality or 50), icc)
+        return EncodeResult(data, float(quality or 50), self.decode(data) if verify else None)
+
+    def encode(self, image: np.ndarray, **options: object) -> bytes:
+        return self.encode_detail(image, **options).data  # type: ignore[arg-type]
+
+    def decode(self, data: bytes) -> np.ndarray:
+        header, sections = unpack(data)
+        if header.weights != WEIGHTS:
+            raise UnknownWeights(f"made with weights {header.weights.hex()}; install them or give --model FILE")
+        shape = (header.height, header.width) + ((3,) if header.channels == 3 else ())
+        levels = np.frombuffer(zlib.decompress(sections[0].payload), np.uint8).reshape(shape)
+        return np.minimum(levels.astype(int) * self._step(header.quality_q4 // 16), 255).astype(np.uint8)
+
+    @staticmethod
+    def _step(quality: int) -> int:
+        return 1 + (100 - quality) // 2
+
+    def _pack(self, image: np.ndarray, quality: int, icc: bytes | None) -> bytes:
+        step = self._step(quality)
+        levels = ((image.astype(int) + step // 2) // step).astype(np.uint8)
+        header = Header(
+            "image", WEIGHTS, *image.shape[:2], channels=3 if image.ndim == 3 else 1, quality_q4=quality * 16
+        )
+        sections = [Section(SectionKind.LATENT, zlib.compress(levels.tobytes(), 9))]
+        return pack(header, sections + ([Section(SectionKind.ICC, icc)] if icc is not None else []))
+
+
+@pytest.fixture(autouse=True)
+def fake_codec(monkeypatch: pytest.MonkeyPatch) -> FakeCodec:
+    """Put the fake codec and zoo where the commands find the real ones."""
+    codec = FakeCodec()
+
+    def load(name: str = "fast") -> FakeCodec:
+        if name != "fast":
+            raise InputError(f"there is no model {name!r}; installed: fast")
+        return codec
+
+    zoo = types.ModuleType("jaxicm.codecs.zoo")
+    zoo.__dict__.update(list_models=lambda: [codec.info])
+    monkeypatch.setitem(sys.modules, zoo.__name__, zoo)
+    monkeypatch.setattr(jaxicm.codecs, "zoo", zoo, raising=False)
+    monkeypatch.setattr(jaxicm, "load", load, raising=False)
+    monkeypatch.setattr(jaxicm, "decode", codec.decode, raising=False)
+    return codec
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process."""
+
+    def call(*words: object) -> Outcome:
+        capfd.readouterr()
+        code = main([str(word) for word in words])
+        captured = capfd.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    """Make a small RGB picture, smooth with some noise."""
+    y, x, c = np.mgrid[0:40, 0:56, 0:3]
+    noise = np.random.default_rng(0).integers(-6, 7, (40, 56, 3))
+    return np.clip(128 + 70 * np.sin(x / 9.0 + c) * np.cos(y / 7.0) + noise, 0, 255).astype(np.uint8)

@@ -1,0 +1,86 @@
+"""`jaxicm demo`, `eval`, `train` and `freeze` parse and call; their work is tested elsewhere."""
+
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+
+import jaxicm.train
+from jaxicm.cli.demo import sample_picture
+from jaxicm.evaluate.run import FreshDecoder
+from jaxicm.media.pictures import read_picture, write_picture
+
+
+@pytest.fixture
+def in_process(monkeypatch, fake_codec):
+    """Let the "second process" be this one: the fake codec lives only here."""
+    calls = []
+
+    def decode(self, files):
+        calls.append((self.model, len(files)))
+        return [fake_codec.decode(data) for data in files]
+
+    monkeypatch.setattr(FreshDecoder, "decode", decode)
+    return calls
+
+
+def test_the_demo_compares_and_writes_a_sheet(run, tmp_path, pixels, in_process):
+    write_picture(tmp_path / "a.png", pixels)
+    done = run("demo", tmp_path / "a.png", "--out", tmp_path / "deep/demo", "-q", 70)
+    assert (done.code, done.err) == (0, "")
+    assert in_process == [(None, 1)]
+    for word in ("jaxicm fast (quality 70)", "AVIF (quality", "WebP (quality", "JPEG (quality", "MS-SSIM"):
+        assert word in done.out
+    assert read_picture(tmp_path / "deep/demo/decoded.png").pixels.shape == pixels.shape
+    assert read_picture(tmp_path / "deep/demo/sheet.png").pixels.shape[1] > 4 * 384
+    assert (tmp_path / "deep/demo/picture.jicm").exists()
+
+
+def test_the_sample_picture_is_a_photograph_of_an_installed_package():
+    assert read_picture(sample_picture()).pixels.size > 500_000
+
+
+def test_eval_writes_every_number(run, tmp_path, pixels, in_process):
+    (tmp_path / "set").mkdir()
+    write_picture(tmp_path / "set/a.png", pixels)
+    write_picture(tmp_path / "set/b.png", pixels[::-1].copy())
+    done = run("eval", tmp_path / "set", "--qualities", "20,60,90", "--out", tmp_path / "x.json", "--fresh")
+    assert done.code == 0
+    assert in_process == [(None, 3), (None, 3)]
+    found = json.loads((tmp_path / "x.json").read_text())
+    assert [row["quality"] for row in found["curve"]] == [20, 60, 90]
+    assert len(found["pictures"]) == 6
+    assert found["model"] == {"name": "fast", "digest": "0123456789abcdef0123"}
+    assert "a.png  20: " in done.out
+    assert "BD-rate over VTM (VVC intra), Kodak: " in done.out
+
+
+def test_train_passes_its_arguments_on(run, tmp_path, monkeypatch):
+    calls = []
+    loop = types.ModuleType("jaxicm.train.loop")
+    loop.__dict__.update(train=lambda *arguments: calls.append(arguments))
+    monkeypatch.setitem(sys.modules, "jaxicm.train.loop", loop)
+    monkeypatch.setattr(jaxicm.train, "loop", loop, raising=False)
+    config = tmp_path / "c.py"
+    config.write_text("")
+    assert run("train", config, "steps=5", "lr=1e-3", "--out", tmp_path, "--data", tmp_path, "--resident").code == 0
+    assert run("train", config, "--resume").code == 0
+    assert calls == [
+        (config, ["steps=5", "lr=1e-3"], tmp_path, [tmp_path], False, True),
+        (config, [], None, [], True, False),
+    ]
+
+
+def test_freeze_passes_its_arguments_on(run, tmp_path, monkeypatch):
+    freezing = types.ModuleType("jaxicm.train.freeze")
+    freezing.__dict__.update(freeze=lambda folder, out: out.write_bytes(b"12345"))
+    monkeypatch.setitem(sys.modules, "jaxicm.train.freeze", freezing)
+    monkeypatch.setattr(jaxicm.train, "freeze", freezing, raising=False)
+    assert run("freeze", tmp_path, tmp_path / "w.safetensors").out == f"{tmp_path}/w.safetensors: 5 bytes\n"
+
+
+def test_a_grey_picture_has_a_demo_too(run, tmp_path, pixels, in_process):
+    write_picture(tmp_path / "a.png", np.ascontiguousarray(pixels[..., 0]))
+    assert run("demo", tmp_path / "a.png", "--out", tmp_path / "demo").code == 0

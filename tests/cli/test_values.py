@@ -1,0 +1,60 @@
+"""Sizes, colours and targets as users write them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jaxicm.cli.values import choose_target, parse_colour, parse_qualities, parse_size
+from jaxicm.errors import OptionError
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("40000", 40_000),
+        ("40kB", 40_000),
+        ("40 KB", 40_000),
+        ("40k", 40_000),
+        ("1.5MB", 1_500_000),
+        (".5mb", 500_000),
+        ("64KiB", 65_536),
+        ("2MiB", 2_097_152),
+        ("1GiB", 1 << 30),
+        ("12B", 12),
+    ],
+)
+def test_sizes_with_units(text, size_bytes):
+    assert parse_size(text) == size_bytes
+
+
+@given(st.text(max_size=8))
+def test_a_text_is_a_positive_size_or_an_option_error(text):
+    try:
+        assert parse_size(text) >= 1
+    except OptionError as error:
+        assert "--size" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("text", "colour"),
+    [("white", (255, 255, 255)), ("#102030", (16, 32, 48)), ("#fff", (255, 255, 255)), ("1, 2,3", (1, 2, 3))],
+)
+def test_colours(text, colour):
+    assert parse_colour(text) == colour
+
+
+def test_one_target_becomes_one_keyword():
+    assert choose_target(None, None, None, None) == {"quality": 50.0}
+    assert choose_target(60, None, None, None) == {"quality": 60}
+    assert choose_target(None, 0.5, None, None) == {"bpp": 0.5}
+    assert choose_target(None, None, "40kB", None) == {"size_bytes": 40_000}
+    assert choose_target(None, None, None, 34) == {"psnr": 34}
+    with pytest.raises(OptionError, match="--quality and --bpp and --size and --psnr exclude each other"):
+        choose_target(60, 0.5, "1", 34)
+
+
+def test_lists_of_qualities_are_sorted():
+    assert parse_qualities("50, 5,20.5,5") == [5.0, 20.5, 50.0]
+    for text in ("", "0", "101", "a", "nan"):
+        with pytest.raises(OptionError):
+            parse_qualities(text)
