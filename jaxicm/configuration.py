@@ -92,8 +92,13 @@ def apply_overrides(config: T, words: Sequence[str]) -> T:
             hints = typing.get_type_hints(cls)
             if key not in hints:
                 raise _unknown_key(".".join(keys[: depth + 1]), key, hints)
-            hint = hints[key]
-            last = depth == len(keys) - 1
+            hint, last = hints[key], depth == len(keys) - 1
+            if type(None) in typing.get_args(hint) and dataclasses.is_dataclass(_without_none(hint)):
+                hint = _without_none(hint)
+                if last and text.lower() == "none":
+                    owner[key] = None
+                    break
+                owner[key] = owner[key] or {}  # settings of a part that was off switch it on
             if dataclasses.is_dataclass(hint) == last:
                 inner = [field.name for field in dataclasses.fields(hint)] if last else []  # type: ignore[arg-type]
                 cure = f"name one of its settings: {' '.join(inner)}" if last else f"{key} holds no settings"

@@ -39,6 +39,8 @@ SORT_ROWS = 64
 """How much of a push is sorted. The dear symbols come last, where they fill the tail in few, even rows."""
 LANE_PAYLOAD_BYTES = 440
 """Payload for which `choose_lanes` takes one more lane."""
+LANE_SYMBOLS = 1 << 16
+"""Most symbols a lane may hold in streams of fewer than 1024 lanes: a damaged byte must not ask for hours either."""
 ESCAPES_FLAG = 16
 _U = np.uint64
 _CHUNK = 1 << 16  # symbols decoded at once, so that the addresses stay in the cache
@@ -58,6 +60,11 @@ def choose_lanes(size_bytes: float, symbols: int = 0) -> int:
     """
     wanted = max(size_bytes / LANE_PAYLOAD_BYTES, symbols / 32768)
     return 1 << min(10, max(2, int(wanted).bit_length() - 1))
+
+
+def most_symbols(lanes: int) -> float:
+    """Return how many symbols a stream of so many lanes may hold; `choose_lanes` stays below."""
+    return lanes * LANE_SYMBOLS if lanes < 1024 else float("inf")
 
 
 class Encoder:
@@ -104,11 +111,13 @@ class Encoder:
         Returns:
           The stream. The same symbols, tables and lanes always give the same bytes.
         """
+        symbols = sum(packed.size for packed, _ in self._pushes)
         if lanes is None:
-            symbols = sum(packed.size for packed, _ in self._pushes)
             lanes = choose_lanes(self._estimate_bits / 8, symbols) if symbols else 1
         if not 1 <= lanes <= MAX_LANES or lanes & (lanes - 1):
             raise ValueError(f"lanes must be a power of two in [1, {MAX_LANES}], got {lanes}")
+        if symbols > most_symbols(lanes):
+            raise ValueError(f"{lanes} lanes hold at most {most_symbols(lanes)} symbols, got {symbols}")
         states, words = encode_rows(self._rows(lanes), lanes)
         below, distance = np.concatenate(self._below), np.concatenate(self._distance)
         head, escapes = bytes([lanes.bit_length() - 1]) + write_uvarint(len(words)), b""
@@ -171,6 +180,7 @@ class Decoder:
         self._words = np.frombuffer(data, "<u4", word_count, position).astype(np.uint32)
         self._below, self._distance = unpack_escapes(data[position + 4 * word_count :], escape_count)
         self._next_word = self._next_escape = 0
+        self._symbols_left = most_symbols(lanes)
         # Row 1 holds the states, row 0 the states without the slot of the second symbol.
         self._work = np.zeros((2, lanes), _U)
         self._work[1] = states
@@ -196,12 +206,15 @@ class Decoder:
           int32 [n].
 
         Raises:
-          CorruptFile: if the stream has not enough words or escapes, or an escaped symbol does not fit int32.
+          CorruptFile: if the stream has not enough words, escapes or lanes, or an escaped symbol does not fit int32.
           ValueError: if an index names no table.
         """
         tables, lanes = self._tables, self._lanes
         indices = tables.check_indices(indices)
         count, window = len(indices), min(len(indices), SORT_ROWS * lanes)
+        self._symbols_left -= count
+        if self._symbols_left < 0:
+            raise CorruptFile(f"the picture has too many symbols for {lanes} lanes; get an intact copy of the file")
         order = np.argsort(tables.rank.take(indices[count - window :]), kind="stable")
         sorted_indices = indices.copy()
         sorted_indices[count - window :] = indices[count - window :][order]
@@ -215,6 +228,9 @@ class Decoder:
             real, stop = flat[padding:], done + flat.size - padding
             np.left_shift(sorted_indices[done:stop], PRECISION, out=real, dtype=np.int64)
             self._decode_rows(rows, step)
+            if not self._work[1].all():
+                # No encoder passes through zero. Going on would take as long as a whole picture of the stated size.
+                raise CorruptFile("the coded symbols end too early; get an intact copy of the file")
             value.take(real, out=symbols[done:stop], mode="clip")
             left, done, padding = left - len(rows), stop, 0
         window_symbols = symbols[count - window :]

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from jaxicm import __version__
+from jaxicm.cli.bench import bench
 from jaxicm.cli.decode import decode
 from jaxicm.cli.demo import demo
 from jaxicm.cli.encode import encode
@@ -20,6 +21,7 @@ from jaxicm.cli.info import info
 from jaxicm.cli.models import models
 from jaxicm.cli.train import train
 from jaxicm.errors import JaxicmError
+from jaxicm.memory import keep_allocated_memory
 
 EXIT_BUG = 1
 EXIT_USER = 2
@@ -46,6 +48,7 @@ app.command("demo")(demo)
 app.command("train")(train)
 app.command("freeze")(freeze)
 app.command("eval")(evaluate)
+app.command("bench")(bench)
 
 
 def _print_version(wanted: bool) -> None:
@@ -78,6 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     debug = "--debug" in words  # wherever it stands, so that it can be added to the end of a command
     words = [word for word in words if word != "--debug"]
+    if not debug:
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # the log of XLA's C++ code means nothing to a user
+    keep_allocated_memory()
     try:
         code = app(words, prog_name="jaxicm", standalone_mode=False)
         sys.stdout.flush()

@@ -19,9 +19,12 @@ from jaxicm.codecs import tiling, weights
 from jaxicm.codecs.rate_target import search
 from jaxicm.codecs.weights import ModelInfo
 from jaxicm.compilation import use_compilation_cache
+from jaxicm.entropy import gaussian
 from jaxicm.entropy.progressive_coder import QUALITY_STEPS, FrozenProgressive, ProgressiveCoder
+from jaxicm.entropy.recurrent_coder import FrozenRecurrent, RecurrentCoder
 from jaxicm.errors import CorruptFile, FileFormatError, InputError, OptionError, UnknownWeights
 from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig, ImageModel
+from jaxicm.models.stage16 import STRIDE
 
 CODEC_NAME = "image"
 SIDE_MAX = 16384
@@ -42,6 +45,7 @@ class EncodeResult:
       reconstruction: what the decoder shows, uint8, if it was computed on the way.
       timings_s: seconds by part: "analysis", "entropy" (probability networks), "coder" (rANS), "synthesis".
       estimated_bits: ideal code length of the latent.
+      values_q4: int16 `[h, w, C]`, 16 times the quantised latent, as every decoder finds it.
     """
 
     data: bytes
@@ -49,6 +53,7 @@ class EncodeResult:
     reconstruction: np.ndarray | None
     timings_s: dict[str, float]
     estimated_bits: float
+    values_q4: np.ndarray = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -91,10 +96,14 @@ class ImageCodec:
         use_compilation_cache()
         self.info = info
         self.config: ImageConfig = weights.config_from_info(ImageConfig, info)
-        self._entropy = FrozenProgressive.from_arrays(weights.part(arrays, "entropy"), self.config.entropy)
+        entropy = weights.part(arrays, "entropy")
+        self._entropy: FrozenProgressive | FrozenRecurrent
+        if self.config.recurrent is not None:
+            self._entropy = FrozenRecurrent.from_arrays(entropy, self.config.recurrent)
+        else:
+            self._entropy = FrozenProgressive.from_arrays(entropy, self.config.entropy)
         self._tables = Tables.from_arrays(weights.part(arrays, "tables"))
-        floats = {k: v.astype(np.float32) for k, v in weights.part(arrays, "transform").items()}
-        self._params = weights.unflatten(floats)
+        self._transform = weights.part(arrays, "transform")
 
     @classmethod
     def load(cls, path: Path) -> "ImageCodec":
@@ -130,7 +139,7 @@ class ImageCodec:
           bpp: bits per pixel that the file must not exceed; it comes as near as the quality steps allow.
           size_bytes: the same as a size of the file.
           psnr: of RGB in dB that the decoded picture must reach.
-          verify: decode the file and compare symbols and picture.
+          verify: decode the file and compare its symbols with the encoder's.
           icc: colour profile to carry along.
 
         Returns:
@@ -193,7 +202,7 @@ class ImageCodec:
 
     # --- the latent ---------------------------------------------------------------------------------------------
 
-    def _coder(self, quality_q4: int, height: int, width: int) -> ProgressiveCoder:
+    def _coder(self, quality_q4: int, height: int, width: int) -> ProgressiveCoder | RecurrentCoder:
         stride = self.stride
         return self._entropy.coder(quality_q4, -(-height // stride), -(-width // stride))
 
@@ -202,9 +211,9 @@ class ImageCodec:
         symbols, indices = [], []
         for step in coder:
             mean, index = step.predict()
-            values = np.rint(step.select(y) - mean * np.float32(1 / 16)).astype(np.int32)
+            residual = step.select(y) - mean * np.float32(1 / 16)
             # The smallest scale says "certainly zero": such symbols are not in the file.
-            values *= index > 0
+            values = (gaussian.round_with_cost(residual, index, np) * (index > 0)).astype(np.int32)
             step.fill(values)
             symbols.append(values)
             indices.append(index)
@@ -262,22 +271,35 @@ class ImageCodec:
             with watch.part("synthesis"):
                 reconstruction = self._synthesize(quantized.values_q4, quality_q4, (height, width))
                 reconstruction = to_grey(reconstruction) if image.ndim == 2 else reconstruction
-        return EncodeResult(data, quality_q4 / QUALITY_STEPS, reconstruction, watch.seconds, bits)
+        return EncodeResult(data, quality_q4 / QUALITY_STEPS, reconstruction, watch.seconds, bits, quantized.values_q4)
 
     def _verify(self, result: EncodeResult, shape: tuple[int, ...]) -> None:
         try:
-            decoded = self.decode(result.data)
+            decoded = self.decode_detail(result.data)
         except FileFormatError as error:
-            raise CorruptFile(f"verification failed: the file just made does not decode ({error}); please report this") from error
-        if decoded.shape != shape or (result.reconstruction is not None and (decoded != result.reconstruction).any()):
-            raise CorruptFile("verification failed: the decoded picture differs from the encoder's; please report this")
+            raise CorruptFile(f"verification failed: the file does not decode ({error}); please report this") from error
+        if decoded.image.shape != shape or not np.array_equal(decoded.values_q4, result.values_q4):
+            raise CorruptFile("verification failed: the decoded symbols differ from the encoder's; please report this")
 
     # --- the transforms -----------------------------------------------------------------------------------------
 
     @property
     def stride(self) -> int:
         """Pixels a latent position spans."""
-        return 16
+        return self.config.stride
+
+    @property
+    def _windows(self) -> tuple[tuple[int, int], ...]:
+        finer = STRIDE // self.stride
+        return tuple((finer * rows, finer * columns) for rows, columns in WINDOWS)
+
+    @property
+    def _reach(self) -> int:
+        return REACH * STRIDE // self.stride
+
+    @cached_property
+    def _params(self) -> dict[str, Any]:
+        return jax.device_put(weights.unflatten({k: v.astype(np.float32) for k, v in self._transform.items()}))
 
     @cached_property
     def _analysis(self) -> Callable[..., jax.Array]:
@@ -306,9 +328,9 @@ class ImageCodec:
         rgb = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
         stride, (height, width) = self.stride, image.shape[:2]
         rows, columns = -(-height // stride), -(-width // stride)
-        y = np.empty((rows, columns, self.config.entropy.channels), np.float32)
+        y = np.empty((rows, columns, self.config.channels), np.float32)
         quality = np.float32(quality_q4 / QUALITY_STEPS)
-        for row, column in tiling.plan(rows, columns, WINDOWS, REACH):
+        for row, column in tiling.plan(rows, columns, self._windows, self._reach):
             window = self._analysis(tiling.cut(rgb, row, column, stride), quality)
             tiling.paste(y, np.asarray(window), row, column)
         return y
@@ -316,7 +338,8 @@ class ImageCodec:
     def _synthesize(self, values_q4: np.ndarray, quality_q4: int, size: tuple[int, int]) -> np.ndarray:
         pixels = np.empty((*size, 3), np.uint8)
         quality = np.float32(quality_q4 / QUALITY_STEPS)
-        for row, column in tiling.plan(*values_q4.shape[:2], WINDOWS, REACH):
+        rows, columns, _ = values_q4.shape
+        for row, column in tiling.plan(rows, columns, self._windows, self._reach):
             window = self._synthesis(tiling.cut(values_q4, row, column), quality)
             tiling.paste(pixels, np.asarray(window), row, column, self.stride)
         return pixels
@@ -335,11 +358,10 @@ def check_picture(image: np.ndarray) -> None:
 
 def check_header(header: Header) -> None:
     """Raise CorruptFile unless the header describes a picture that this codec can have made."""
-    low, high = round(QUALITY_MIN * QUALITY_STEPS), round(QUALITY_MAX * QUALITY_STEPS)
-    if not low <= header.quality_q4 <= high or max(header.height, header.width) > SIDE_MAX:
+    if max(header.height, header.width) > SIDE_MAX or header.bit_depth != 8 or header.flags:
         raise CorruptFile(
-            f"the header says {header.width}x{header.height} at quality {header.quality_q4 / QUALITY_STEPS:g}, beyond "
-            f"{SIDE_MAX} pixels a side or 1..100; get an intact copy of the file"
+            f"the header says {header.width}x{header.height}, {header.bit_depth} bits and flags {header.flags}; "
+            f"expected sides up to {SIDE_MAX}, 8 bits and no flags; get an intact copy of the file"
         )
 
 

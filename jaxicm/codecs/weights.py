@@ -79,12 +79,11 @@ def read_info(path: Path) -> ModelInfo:
             meta = json.loads(file.read(length))["__metadata__"]
         if meta.get("format") != FORMAT:
             raise ValueError(f"format {meta.get('format')!r}")
-        described = json.loads(meta["model"])
+        return ModelInfo(name=path.stem, size_bytes=path.stat().st_size, **json.loads(meta["model"]))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); check the name") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a weight file of jaxicm ({error}); make one with `jaxicm freeze`") from error
-    return ModelInfo(name=path.stem, size_bytes=path.stat().st_size, **described)
 
 
 def write(path: Path, arrays: dict[str, np.ndarray], info: dict[str, Any]) -> str:
@@ -114,10 +113,14 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], ModelInfo]:
       InputError: if it is missing or none.
       CorruptFile: if its contents do not have the digest that it states.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     info = read_info(path)
-    arrays = load_file(path)
+    try:
+        arrays = load_file(path)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise CorruptFile(f"{path}: the weights are damaged ({error}); copy them again") from error
     found = digest_of(arrays, info.config)
     if found != info.digest:
         raise CorruptFile(f"{path}: the weights have digest {found[:16]}, expected {info.digest[:16]}; copy them again")

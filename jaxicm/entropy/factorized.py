@@ -6,7 +6,8 @@ quantiles with an auxiliary loss (the distribution function is monotone, so bise
 parameters a channel of 61; and values are rounded to integers without a median offset.
 """
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax
@@ -49,7 +50,7 @@ class Factorized(nn.Module):
         """
         layers = []
         scale = INIT_SCALE ** (1 / (len(WIDTHS) - 1))
-        for i, (inputs, outputs) in enumerate(zip(WIDTHS[:-1], WIDTHS[1:], strict=True)):
+        for i, (inputs, outputs) in enumerate(itertools.pairwise(WIDTHS)):
             start = nn.initializers.constant(float(np.log(np.expm1(1 / scale / outputs))))
             matrix = self.param(f"matrix{i}", start, (self.channels, outputs, inputs))
             bias = self.param(f"bias{i}", _uniform, (self.channels, outputs))
@@ -131,7 +132,7 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return np.exp(-np.logaddexp(0, -x))
 
 
-def _first(params: Mapping[str, np.ndarray], channels: int, reached) -> np.ndarray:
+def _first(params: Mapping[str, np.ndarray], channels: int, reached: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """First integer k of each channel in the searched range where `reached(logit(k + 1/2))`, by bisection."""
     below = np.full(channels, -MAX_SYMBOL - 1)
     at = np.full(channels, MAX_SYMBOL)

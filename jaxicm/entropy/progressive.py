@@ -281,14 +281,18 @@ class Progressive(nn.Module):
                 head(features, centre_features(decoded, target.shape[:-1]), u, bu, o, bo),
                 (linear[0][..., part], linear[1][..., part]),
             )
-            residual = target[..., part] - mean
-            symbol = round_ste(residual)
-            symbol = jnp.where(scale_index > 0, symbol, straight_through(jnp.zeros_like(symbol), symbol))
+            y = target[..., part]
+            residual = y - mean
+            rounded = gaussian.round_with_cost(*map(jax.lax.stop_gradient, (residual, scale_index)))
+            # With the symbol fixed the decoded value moves with the mean; it moves with y as if there were no rounding.
+            symbol = straight_through(jnp.where(scale_index > 0, rounded, 0.0), y)
             decoded.append(clip_towards(symbol + mean, VALUE_MIN, VALUE_MAX))
             scale = gaussian.scale_of_index(scale_index)
-            # The rate sees the rounded value even where the coder would skip it, so that a scale can leave the floor.
-            value = round_ste(residual) if noise is None else residual + noise[..., part]
-            bits += gaussian.gaussian_bits(value, scale).sum(axis=(1, 2, 3))
+            if noise is None:
+                # The rate sees the symbol even where the coder would skip it, so that a scale can leave the floor.
+                bits += gaussian.rounded_bits(rounded, residual, scale).sum(axis=(1, 2, 3))
+            else:
+                bits += gaussian.gaussian_bits(residual + noise[..., part], scale).sum(axis=(1, 2, 3))
         return jnp.concatenate(decoded, axis=-1), bits
 
     def __call__(self, y: Array, position: Array, key: Array | None = None) -> tuple[Array, Array]:

@@ -108,10 +108,8 @@ class Layers(NamedTuple):
     @classmethod
     def assemble(cls, convolutions: dict[str, Conv], slopes: dict[str, Array]) -> "Layers":
         """Arrange layers that are given by the names of `RecurrentConfig`."""
-        blocks = tuple(
-            Block(*(of[f"block{i}{half}"] for half in "ab" for of in (convolutions, slopes)))
-            for i in range((len(slopes) - 1) // 2)
-        )
+        names = [(f"block{i}a", f"block{i}b") for i in range((len(slopes) - 1) // 2)]
+        blocks = tuple(Block(convolutions[a], slopes[a], convolutions[b], slopes[b]) for a, b in names)
         enter, context_, head, upsample = (convolutions[n] for n in ("enter", "context", "head", "upsample"))
         return cls(enter, slopes["enter"], blocks, context_, head, upsample)
 
@@ -251,7 +249,7 @@ def _small(start, name: str):
 def _start_bias(name: str):
     if name != "head":
         return nn.initializers.zeros
-    log_scale = float(gaussian.index_of_scale(np.float64(START_SCALE))) / gaussian.SCALES_PER_NAT
+    log_scale = float(gaussian.index_of_scale(np.array(START_SCALE))) / gaussian.SCALES_PER_NAT
 
     def start(key: Array, shape: tuple[int, ...]) -> Array:
         del key

@@ -113,8 +113,17 @@ class FrozenRecurrent:
         """Return the coder's tables: 64 Gaussians, then the prior of each channel. Done once, at release."""
         return _join(gaussian_tables(gaussian.scale_table()), self.prior)
 
+    def macs_per_position(self) -> int:
+        """Count the multiply-adds of coding one latent position: each step runs on the whole grid of its scale."""
+        shapes = self.config.convolutions
+        network = sum(9 * i * o for name, (i, o) in shapes.items() if name != "upsample")
+        schedule = self.config.schedule
+        total = sum(network / 4**step.scale for step in schedule.steps if not step.prior)
+        upsample = 9 * shapes["upsample"][0] * shapes["upsample"][1]
+        return round(total + sum(upsample / 4 ** (scale + 1) for scale in range(schedule.scales)))
+
     def coder(self, quality_q4: int, height: int, width: int) -> "RecurrentCoder":
-        """Start the steps of a latent of `height` x `width` positions; one model serves one quality, so it is ignored."""
+        """Start the steps of a latent of `height` x `width` positions; the quality is ignored."""
         del quality_q4
         return RecurrentCoder(self, height, width)
 

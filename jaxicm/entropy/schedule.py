@@ -8,6 +8,7 @@ Sources: appendix A of the specification; MSP: Zhang et al., arXiv 2210.04112 (o
 software); checkerboard: He et al., CVPR 2021; channel groups: He et al. (ELIC), CVPR 2022; HPCM: Li et al., ICCV 2025.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -187,7 +188,7 @@ def channel_groups(channels: int = 320, sizes: tuple[int, ...] = (16, 16, 32, 64
     edges = [0, *(int(edge) for edge in np.cumsum(sizes) if edge < channels), channels]
     steps = [
         Step(0, (Part((start, stop), (2, 2), fields),))
-        for start, stop in zip(edges[:-1], edges[1:], strict=True)
+        for start, stop in itertools.pairwise(edges)
         for fields in (_EVEN, _ODD)
     ]
     return Schedule("channel_groups", channels, 0, tuple(steps))

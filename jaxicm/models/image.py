@@ -1,6 +1,7 @@
 """The learned image codec as a pure function: transforms, gains of the quality, probability model."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -9,7 +10,11 @@ import numpy as np
 from jax import Array
 
 from jaxicm.entropy.progressive import Progressive, ProgressiveConfig, gaussian_start, interpolate
-from jaxicm.models.stage16 import STRIDE, Analysis, Synthesis, TransformConfig
+from jaxicm.entropy.recurrent import Recurrent, RecurrentConfig
+from jaxicm.errors import ConfigError
+from jaxicm.models import res8, stage16
+from jaxicm.models.res8 import Res8Config
+from jaxicm.models.stage16 import STRIDE, TransformConfig
 
 QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 
@@ -19,16 +24,54 @@ class ImageConfig:
     """Everything that fixes the codec's networks.
 
     Attributes:
-      transform: sizes of analysis and synthesis.
-      entropy: sizes of the probability model.
+      transform: sizes of the stride-16 transforms (ours).
+      entropy: sizes of the progressive model (ours).
       lambda_min, lambda_max: rate-distortion trade-off at quality 1 and 100, weights of `255**2 * MSE` beside bits per
         pixel; in between it grows geometrically.
+      res8: use these stride-8 transforms of the papers instead.
+      recurrent: use this recurrent probability model of the papers instead. It serves one rate: both lambdas agree.
+      noisy_rate: train with the rate of uniform noise, as the papers do, instead of that of rounded values.
     """
 
     transform: TransformConfig = field(default_factory=TransformConfig)
     entropy: ProgressiveConfig = field(default_factory=ProgressiveConfig)
     lambda_min: float = 0.0008
     lambda_max: float = 0.5
+    res8: Res8Config | None = None
+    recurrent: RecurrentConfig | None = None
+    noisy_rate: bool = False
+
+    def __post_init__(self):
+        transform = (self.res8 or self.transform).channels
+        entropy = (self.recurrent or self.entropy).channels
+        if transform != entropy:
+            raise ConfigError(f"transform and probability model must agree on channels, got {transform} and {entropy}")
+        if self.res8 is None and self.transform.anchors != self.anchors:
+            raise ConfigError(f"transform.anchors must be {self.anchors}, got {self.transform.anchors}")
+        if not 0 < self.lambda_min <= self.lambda_max:
+            raise ConfigError(f"expected 0 < lambda_min <= lambda_max, got {self.lambda_min} and {self.lambda_max}")
+        if self.recurrent is not None and self.lambda_min != self.lambda_max:
+            raise ConfigError("the recurrent model serves one rate: set lambda_min and lambda_max to one value")
+
+    @property
+    def channels(self) -> int:
+        """Channels of the latent."""
+        return (self.recurrent or self.entropy).channels
+
+    @property
+    def stride(self) -> int:
+        """Pixels that a latent position spans."""
+        return res8.STRIDE if self.res8 is not None else stage16.STRIDE
+
+    @property
+    def steps(self) -> int:
+        """Sequential steps of the probability model, whatever the size of the picture."""
+        return self.recurrent.schedule.network_steps if self.recurrent is not None else self.entropy.steps
+
+    @property
+    def anchors(self) -> int:
+        """Quality anchors; one for a model of a single rate."""
+        return 1 if self.recurrent is not None else self.entropy.anchors
 
 
 def anchor_position(quality: Array, anchors: int) -> Array:
@@ -53,33 +96,50 @@ class ImageModel(nn.Module):
 
     def setup(self):
         c = self.config
-        self.analysis = Analysis(c.transform)
-        self.synthesis = Synthesis(c.transform)
-        self.entropy = Progressive(c.entropy)
-        shape = (c.entropy.anchors, c.entropy.channels)
+        if c.res8 is not None:
+            self.analysis, self.synthesis = res8.Analysis(c.res8), res8.Synthesis(c.res8)
+        else:
+            self.analysis, self.synthesis = stage16.Analysis(c.transform), stage16.Synthesis(c.transform)
+        self.entropy = Recurrent(c.recurrent) if c.recurrent is not None else Progressive(c.entropy)
+        shape = (c.anchors, c.channels)
         self.log_gain = self.param("log_gain", nn.initializers.zeros, shape)
         self.log_step = self.param("log_step", nn.initializers.zeros, shape)
 
     def encode(self, x: Array, quality: Array) -> Array:
         """Transform `[B, H, W, 3]` in [0, 1] to latents in quantisation steps `[B, H/16, W/16, C]`."""
-        position = anchor_position(quality, self.config.entropy.anchors)
+        position = anchor_position(quality, self.config.anchors)
         gain = jnp.exp(interpolate(self.log_gain, position))[:, None, None]
         return self.analysis(x - 0.5, position) * gain
 
     def decode(self, y_hat: Array, quality: Array) -> Array:
         """Transform quantised latents `[B, h, w, C]` to pictures `[B, 16h, 16w, 3]`, nominally in [0, 1]."""
-        position = anchor_position(quality, self.config.entropy.anchors)
+        position = anchor_position(quality, self.config.anchors)
         step = jnp.exp(interpolate(self.log_step, position))[:, None, None]
         return self.synthesis(y_hat * step, position) + 0.5
 
     def __call__(self, x: Array, quality: Array, key: Array | None = None) -> tuple[Array, Array]:
         """Return pictures `[B, H, W, 3]` and bits `[B]` of `x` `[B, H, W, 3]` at `quality` `[B]`.
 
-        With a `key` the rate is that of uniform noise instead of rounding (see `Progressive`).
+        The `key` is of the noise that some probability models are trained with (see `ImageConfig`).
         """
-        position = anchor_position(quality, self.config.entropy.anchors)
-        y_hat, bits = self.entropy(self.encode(x, quality), position, key)
+        position = anchor_position(quality, self.config.anchors)
+        noisy = self.config.noisy_rate or self.config.recurrent is not None
+        y_hat, bits = self.entropy(self.encode(x, quality), position, key if noisy else None)
         return self.decode(y_hat, quality), bits
+
+
+def initial_parameters(config: ImageConfig, key: Array) -> dict[str, Any]:
+    """Draw the parameters of a new model, without compiling its forward pass.
+
+    Args:
+      config: of the codec.
+      key: of the random values.
+
+    Returns:
+      The parameter tree (without the outer "params").
+    """
+    x, quality = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32), jax.ShapeDtypeStruct((1,), jnp.float32)
+    return ImageModel(config).lazy_init(key, x, quality, jax.random.key(0))["params"]
 
 
 def start_from_statistics(params: dict, config: ImageConfig, pictures: np.ndarray, seed: int = 0) -> dict:
@@ -94,8 +154,10 @@ def start_from_statistics(params: dict, config: ImageConfig, pictures: np.ndarra
       seed: of the choice of blocks.
 
     Returns:
-      A new parameter tree.
+      A new parameter tree; the papers' models, which have no linear part, come back as they are.
     """
+    if config.res8 is not None or config.recurrent is not None:
+        return params
     n, height, width, _ = pictures.shape
     channels, anchors = config.entropy.channels, config.entropy.anchors
     rng = np.random.default_rng(seed)

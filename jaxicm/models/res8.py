@@ -1,6 +1,6 @@
 """The papers' residual autoencoder "Res": stride 8, 128 channels, no normalisation.
 
-Source: specification 2.1 (read in the VCM reference software; used by NN-VVC and the default of systems S2, S4, S6, S8).
+Source: specification 2.1 (read in the VCM reference software; used by NN-VVC; default of systems S2, S4, S6, S8).
 In its residual block the activation comes before the sum, unlike in the original ResNet. Pixel shuffles order channels
 (row, column, channel); the order of PyTorch is (channel, row, column), so imported weights need a permutation.
 """

@@ -8,6 +8,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from jaxicm.errors import ConfigError
+from jaxicm.train.config import TrainConfig, load_run_config
+from jaxicm.train.log import read_log
 from jaxicm.train.step import TrainState
 
 FOLDER = "checkpoints"
@@ -118,6 +120,30 @@ def load_parameters(run: Path, *, average: bool = True, step: int | None = None)
         like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=host), _tree(shapes))
         found = manager.restore(step, args=ocp.args.Composite(**{item: ocp.args.StandardRestore(like)}))[item]
     return jax.tree.map(np.asarray, found), step
+
+
+def load_averaged(run: Path, step: int | None = None) -> tuple[dict[str, Any], TrainConfig, dict[str, Any]]:
+    """Read what a release needs of a run.
+
+    Args:
+      run: its folder.
+      step: which checkpoint; by default the newest.
+
+    Returns:
+      The averaged parameters as numpy arrays, the configuration, and where they come from as plain data: name, steps,
+      seconds of training in all parts of the run, pictures, versions. No path is among it.
+
+    Raises:
+      ConfigError: the folder is no run, or holds no checkpoint.
+    """
+    config = load_run_config(run)
+    params, step = load_parameters(run, step=step)
+    past = [event for event in read_log(run) if event["step"] <= step]
+    begun = next((event for event in past if event["event"] == "start"), {})
+    known = {key: begun[key] for key in ("pictures", "jax", "backend", "devices") if key in begun}
+    seconds = sum(event["time_s"] for event in past if event["event"] == "stop")
+    settings = {"crop": config.crop, "batch": config.batch, "optimizer": config.optimizer.name, "seed": config.seed}
+    return params, config, {"run": config.name, "steps": step, "seconds": round(seconds)} | settings | known
 
 
 def _tree(metadata: Any) -> Any:

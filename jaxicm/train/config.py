@@ -14,7 +14,7 @@ from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig
 
 CONFIG_FILE = "config.json"
 CROP_MULTIPLE = 64
-"""The latents of a crop are subsampled twice from a grid of 1/16, so its sides must be multiples of this."""
+"""The latents of a crop are subsampled twice from a grid of 1/16 of the picture."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,8 @@ class OptimizerConfig:
       b1, b2: decay of Adam's moments.
       muon_momentum: of Muon.
       muon_iterations: Newton-Schulz iterations.
+      muon_kernels: "convolutions" alone, or "all", those of the probability model too.
+      muon_scale: "adam" brings updates to the size of Adam's, "unit" leaves their singular values at one.
       clip: largest global norm of the gradient; 0 does not clip.
       multipliers: of groups of parameters.
     """
@@ -111,6 +113,8 @@ class OptimizerConfig:
     b2: float = 0.99
     muon_momentum: float = 0.95
     muon_iterations: int = 4
+    muon_kernels: Literal["convolutions", "all"] = "all"
+    muon_scale: Literal["adam", "unit"] = "adam"
     clip: float = 1.0
     multipliers: Multipliers = field(default_factory=Multipliers)
 
@@ -121,6 +125,7 @@ class TrainConfig:
 
     Attributes:
       name: of the run; its folder is `runs/NAME` unless another is given.
+      trained_on: what the training pictures are, one line for the weight file.
       model: the networks.
       data, validation, optimizer: see there.
       crop: side of the training crops, a multiple of 64.
@@ -146,6 +151,7 @@ class TrainConfig:
     """
 
     name: str
+    trained_on: str = "unnamed pictures"
     model: ImageConfig = field(default_factory=ImageConfig)
     data: DataConfig = field(default_factory=DataConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
@@ -173,8 +179,7 @@ class TrainConfig:
     tensorboard: bool = False
 
     def __post_init__(self):
-        model, validation, optimizer = self.model, self.validation, self.optimizer
-        same = "must be equal"
+        validation, optimizer = self.validation, self.optimizer
         for key, value, holds, rule in (
             ("name", self.name, bool(self.name) and "/" not in self.name, "must be a file name"),
             ("crop", self.crop, _is_crop(self.crop), f"must be a multiple of {CROP_MULTIPLE}"),
@@ -199,11 +204,6 @@ class TrainConfig:
             ("optimizer.warmup", optimizer.warmup, optimizer.warmup >= 0, "must not be negative"),
             ("optimizer.cooldown", optimizer.cooldown, 0 < optimizer.cooldown <= 1, "must be in (0, 1]"),
             ("optimizer.clip", optimizer.clip, optimizer.clip >= 0, "must not be negative (0 does not clip)"),
-            ("model.transform.channels and model.entropy.channels",
-             (model.transform.channels, model.entropy.channels),
-             model.transform.channels == model.entropy.channels, same),
-            ("model.transform.anchors and model.entropy.anchors", (model.transform.anchors, model.entropy.anchors),
-             model.transform.anchors == model.entropy.anchors, same),
         ):  # fmt: skip
             if not holds:
                 raise ConfigError(f"{key}: found {value!r}, {rule}")

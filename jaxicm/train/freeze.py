@@ -11,6 +11,7 @@ import numpy as np
 from jaxicm.codecs import weights
 from jaxicm.configuration import to_dict
 from jaxicm.entropy.progressive_coder import FrozenProgressive
+from jaxicm.entropy.recurrent_coder import FrozenRecurrent
 from jaxicm.models.complexity import count_macs, count_parameters
 from jaxicm.models.image import ImageConfig, ImageModel
 
@@ -44,7 +45,11 @@ def freeze_parameters(
     Raises:
       ExactnessError: if a layer's overflow proof fails.
     """
-    entropy = FrozenProgressive.freeze(params["entropy"], config.entropy)
+    entropy: FrozenProgressive | FrozenRecurrent
+    if config.recurrent is not None:
+        entropy = FrozenRecurrent.freeze(params["entropy"], config.recurrent)
+    else:
+        entropy = FrozenProgressive.freeze(params["entropy"], config.entropy)
     transform = {k: v for k, v in params.items() if k != "entropy"}
     gains = {"log_gain", "log_step"}
     arrays = {f"entropy/{k}": v for k, v in entropy.to_arrays().items()} | weights.tables_to_arrays(entropy.tables())
@@ -55,7 +60,7 @@ def freeze_parameters(
         "profile": profile,
         "parameters": count_parameters(params),
         "kmac_per_pixel": kmac_per_pixel(params, config, entropy),
-        "steps": config.entropy.steps,
+        "steps": config.steps,
         "trained_on": trained_on,
         "curve": curve or [],
         "config": to_dict(config),
@@ -64,16 +69,18 @@ def freeze_parameters(
     return weights.write(out, arrays, info)
 
 
-def kmac_per_pixel(params: dict[str, Any], config: ImageConfig, entropy: FrozenProgressive) -> dict[str, float]:
+def kmac_per_pixel(
+    params: dict[str, Any], config: ImageConfig, entropy: FrozenProgressive | FrozenRecurrent
+) -> dict[str, float]:
     """Count thousands of multiply-adds a pixel: analysis, synthesis, entropy, and decode in all."""
     model, quality = ImageModel(config), jnp.full(1, 50.0)
     x = jax.ShapeDtypeStruct((1, _SIDE, _SIDE, 3), jnp.float32)
-    y = jax.ShapeDtypeStruct((1, _SIDE // 16, _SIDE // 16, config.entropy.channels), jnp.float32)
+    y = jax.ShapeDtypeStruct((1, _SIDE // config.stride, _SIDE // config.stride, config.channels), jnp.float32)
     variables = {"params": params}
     counts = {
         "analysis": count_macs(lambda a: model.apply(variables, a, quality, method="encode"), x) / _SIDE**2,
         "synthesis": count_macs(lambda a: model.apply(variables, a, quality, method="decode"), y) / _SIDE**2,
-        "entropy": entropy.macs_per_position() / 256,
+        "entropy": entropy.macs_per_position() / config.stride**2,
     }
     counts["decode"] = counts["synthesis"] + counts["entropy"]
     return {name: round(count / 1000, 2) for name, count in counts.items()}

@@ -22,7 +22,7 @@ class RunLog:
     """
 
     def __init__(self, run: Path, *, tensorboard: bool = False, quiet: bool = False):
-        self._file = open(run / LOG_FILE, "a", encoding="utf-8")  # noqa: SIM115  (closed by `close`)
+        self._file = (run / LOG_FILE).open("a", encoding="utf-8")
         self._quiet = quiet
         self._board = _summary_writer(run) if tensorboard else None
         if tensorboard and self._board is None:
@@ -77,10 +77,11 @@ def read_log(run: Path, kind: str | None = None) -> list[dict[str, Any]]:
       kind: only these.
 
     Returns:
-      In the order in which they were written; a last line that was cut off is left out.
+      In the order in which they were written, none without a log; a line that was cut off is left out.
     """
     events = []
-    for line in (run / LOG_FILE).read_text(encoding="utf-8").splitlines():
+    path = run / LOG_FILE
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
             event = json.loads(line)
         except ValueError:

@@ -1,5 +1,6 @@
 """The optimiser: groups of parameters with their own learning rates, Adam or Muon, clipping, schedules."""
 
+from collections.abc import Hashable
 from typing import Any
 
 import jax
@@ -37,10 +38,10 @@ def group_of(path: tuple[Any, ...], leaf: Any) -> str:
     return "gains" if name.startswith("log_") else "network"
 
 
-def is_muon_kernel(path: tuple[Any, ...], leaf: Any) -> bool:
-    """Say whether a parameter is a stack of matrices that Muon can orthogonalise."""
+def is_muon_kernel(path: tuple[Any, ...], leaf: Any, which: str = "all") -> bool:
+    """Say whether a parameter is a stack of matrices that Muon orthogonalises; `which` is `muon_kernels`."""
     name = str(path[-1].key)
-    return (name == "kernel" and leaf.ndim == 4) or name in EXACT_KERNELS
+    return (name == "kernel" and leaf.ndim == 4) or (which == "all" and name in EXACT_KERNELS)
 
 
 def learning_rate(config: OptimizerConfig, steps: int, step: Array | int) -> Array:
@@ -76,7 +77,7 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
       A transformation whose updates are multiplied by `-learning_rate(...)`.
     """
     multipliers = config.multipliers
-    groups = {
+    groups: dict[Hashable, optax.GradientTransformation] = {
         name: optax.chain(optax.scale_by_adam(config.b1, config.b2), optax.scale(getattr(multipliers, name)))
         for name in ("linear", "gains", "taps", "network")
     }
@@ -87,13 +88,14 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
                 ns_steps=config.muon_iterations,
                 weight_dimension_numbers=_dimension_numbers,
             ),
-            optax.stateless(_match_adam),
+            optax.stateless(_match_adam if config.muon_scale == "adam" else lambda updates, params: updates),
             optax.scale(multipliers.muon),
         )
 
     def labels(params: Any) -> Any:
         def label(path: tuple[Any, ...], leaf: Any) -> str:
-            return "muon" if config.name == "muon" and is_muon_kernel(path, leaf) else group_of(path, leaf)
+            orthogonal = config.name == "muon" and is_muon_kernel(path, leaf, config.muon_kernels)
+            return "muon" if orthogonal else group_of(path, leaf)
 
         return jax.tree_util.tree_map_with_path(label, params)
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxicm.errors import ConfigError
-from jaxicm.models.image import ImageModel, start_from_statistics
+from jaxicm.models.image import initial_parameters, start_from_statistics
 from jaxicm.train.checkpoints import load_parameters
-from jaxicm.train.config import CROP_MULTIPLE, TrainConfig
+from jaxicm.train.config import TrainConfig
 from jaxicm.train.data import CropSource
 
 _STATISTICS_CROPS = 512
@@ -40,9 +40,7 @@ def start_parameters(config: TrainConfig, source: CropSource) -> dict[str, Any]:
 
 def random_parameters(config: TrainConfig) -> dict[str, Any]:
     """Draw the parameters of the model at random, from the seed of the run."""
-    x, quality = jnp.zeros((1, CROP_MULTIPLE, CROP_MULTIPLE, 3)), jnp.ones((1,))
-    key = jax.random.key(config.seed)
-    return jax.jit(ImageModel(config.model).init)(key, x, quality, key)["params"]  # type: ignore[misc]
+    return initial_parameters(config.model, jax.random.key(config.seed))
 
 
 def read_parameters(path: Path) -> dict[str, Any]:

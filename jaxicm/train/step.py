@@ -2,13 +2,12 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax import Array
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from jaxicm.compilation import training_options
 from jaxicm.models.image import ImageModel, lambda_of_quality
@@ -68,20 +67,27 @@ def compute_loss(
       params: of the model.
       crops: uint8 `[B, H, W, 3]`.
       quality: `[B]` in [1, 100].
-      key: of the noise that stands for rounding in the rate.
+      key: of the noise that some probability models are trained with.
 
     Returns:
       The terms of the loss and the decoded pictures float32 `[B, H, W, 3]`.
     """
     x = crops.astype(jnp.float32) / 255
     with bfloat16_convolutions(config.precision == "bfloat16"):
-        x_hat, bits = ImageModel(config.model).apply({"params": params}, x, quality, key)  # type: ignore[misc]
+        x_hat, bits = cast(tuple[Array, Array], ImageModel(config.model).apply({"params": params}, x, quality, key))
     x_hat = x_hat.astype(jnp.float32)
     trade_off = lambda_of_quality(config.model, quality)
     return rate_distortion(x, x_hat, bits, trade_off, weight_exponent=config.weight_exponent), x_hat
 
 
-def train_step(config: TrainConfig, state: TrainState, data: Data) -> tuple[TrainState, dict[str, Array]]:
+def global_norm(tree: Any) -> Array:
+    """Return the root of the sum of all squares of a tree of arrays."""
+    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
+
+
+def train_step(
+    config: TrainConfig, state: TrainState, data: Data, layout: NamedSharding | None = None
+) -> tuple[TrainState, dict[str, Array]]:
     """Do one step.
 
     A step whose loss or gradient is not finite changes nothing but the counters.
@@ -90,6 +96,7 @@ def train_step(config: TrainConfig, state: TrainState, data: Data) -> tuple[Trai
       config: of the run.
       state: before the step.
       data: crops, or resident pictures.
+      layout: of the crops that are taken of resident pictures, over the devices.
 
     Returns:
       The state after it, and scalars: loss, bpp, mse, learning_rate, gradient_norm, skipped.
@@ -101,6 +108,7 @@ def train_step(config: TrainConfig, state: TrainState, data: Data) -> tuple[Trai
         crops = resident_crops(
             *data, crop_key, count=config.batch, crop=config.crop, flip=vary.flip, transpose=vary.transpose
         )
+        crops = crops if layout is None else jax.lax.with_sharding_constraint(crops, layout)
     else:
         crops = data
     quality = draw_qualities(config, quality_key)
@@ -110,7 +118,7 @@ def train_step(config: TrainConfig, state: TrainState, data: Data) -> tuple[Trai
         return terms.loss.mean(), terms
 
     (loss, terms), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
-    norm = optax.global_norm(gradient)
+    norm = global_norm(gradient)
     finite = jnp.isfinite(loss) & jnp.isfinite(norm)
     rate = learning_rate(config.optimizer, config.steps, state.step)
     updates, optimizer = make_optimizer(config.optimizer).update(gradient, state.optimizer, state.params)
@@ -119,11 +127,11 @@ def train_step(config: TrainConfig, state: TrainState, data: Data) -> tuple[Trai
     def keep(new: Any, old: Any) -> Any:
         return jax.tree.map(lambda a, b: jnp.where(finite, a, b), new, old)
 
-    params = keep(params, state.params)
     decay = jnp.minimum(config.ema, (state.step + 1) / (state.step + EMA_WARMUP))
     ema = jax.tree.map(lambda e, p: decay * e + (1 - decay) * p, state.ema, params)
+    params, ema, optimizer = keep((params, ema, optimizer), (state.params, state.ema, state.optimizer))
     skipped = jnp.where(finite, 0, state.skipped + 1)
-    new = TrainState(params, ema, keep(optimizer, state.optimizer), state.step + 1, skipped)
+    new = TrainState(params, ema, optimizer, state.step + 1, skipped)
     metrics = {"loss": loss, "bpp": terms.bpp.mean(), "mse": terms.mse.mean(), "learning_rate": rate}
     return new, metrics | {"gradient_norm": norm, "skipped": skipped}
 
@@ -142,14 +150,19 @@ def compile_step(
       `train_step` of state and data.
     """
     layout = state_sharding(mesh, state, config.shard_parameters)
-    every = replicated(mesh)
+    crops = batch_sharding(mesh)
+    data = (replicated(mesh), replicated(mesh)) if config.resident else crops
 
     def step(state: TrainState, data: Data) -> tuple[TrainState, dict[str, Array]]:
-        if isinstance(data, tuple):
-            return train_step(config, state, data)
-        return train_step(config, state, jax.lax.with_sharding_constraint(data, batch_sharding(mesh)))
+        return train_step(config, state, data, crops if config.resident else None)
 
-    return jax.jit(step, out_shardings=(layout, every), donate_argnums=0, compiler_options=training_options() or None)
+    return jax.jit(
+        step,
+        in_shardings=(layout, data),
+        out_shardings=(layout, replicated(mesh)),
+        donate_argnums=0,
+        compiler_options=training_options() or None,
+    )
 
 
 def compile_validation(config: TrainConfig) -> Callable[..., tuple[RateDistortion, Array]]:

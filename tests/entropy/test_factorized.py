@@ -78,7 +78,7 @@ def test_training_finds_the_entropy_of_known_distributions():
     model = Factorized(CHANNELS)
     x = jnp.asarray(data, jnp.float32)
     weights = model.init(jax.random.key(0), x)["params"]
-    optimizer = optax.adam(optax.cosine_decay_schedule(0.03, 600))
+    optimizer = optax.adam(optax.cosine_decay_schedule(0.03, 500))
 
     @jax.jit
     def train(weights):
@@ -93,7 +93,7 @@ def test_training_finds_the_entropy_of_known_distributions():
             update, state = optimizer.update(jax.grad(rate)(weights), state, weights)
             return (optax.apply_updates(weights, update), state), None
 
-        return jax.lax.scan(step, (weights, optimizer.init(weights)), jax.random.split(jax.random.key(1), 600))[0][0]
+        return jax.lax.scan(step, (weights, optimizer.init(weights)), jax.random.split(jax.random.key(1), 500))[0][0]
 
     tables = tables_from_pmfs(factorized.freeze_pmfs(jax.tree.map(np.asarray, train(weights))))
     for c in range(CHANNELS):

@@ -117,7 +117,7 @@ def test_the_profiles_have_the_published_sizes(config, evaluations, network_mill
     assert prior == 128 * (61 - 3)
 
 
-@pytest.mark.parametrize("size", [(9, 13), (1, 3)])
+@pytest.mark.parametrize("size", [(5, 6), (1, 3)])
 def test_every_latent_survives_a_real_stream(model, size):
     y = np.random.default_rng(1).normal(0, 3, (*size, TINY.channels)).astype(np.float32)
     y.reshape(-1)[:2] = 5000.0, -70000.0  # escapes, and values beyond the format
@@ -170,7 +170,6 @@ def test_the_rate_estimate_agrees_with_real_bytes_and_training_with_coding(model
     run = jax.jit(lambda y, key: Recurrent(TINY).apply({"params": params}, y, None, key))
     y_hat, bits = run(jnp.asarray(y)[None], jax.random.key(0))
     assert np.array_equal(np.asarray(y_hat[0]) * 16, values)
-    print(float(bits[0]) / 8, len(data))
     assert abs(float(bits[0]) / 8 - len(data)) <= 0.01 * len(data) + 64
 
 

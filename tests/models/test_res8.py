@@ -64,7 +64,7 @@ def test_a_residual_block_is_the_one_of_the_specification(stride, inputs):
     if stride == 2:
         shortcut = conv_numpy(x[0], p["shortcut"], 2)
     elif inputs != 4:
-        shortcut = x[0] @ np.asarray(p["shortcut"]["kernel"])[0, 0] + p["shortcut"]["bias"]
+        shortcut = x[0] @ np.asarray(p["shortcut"]["kernel"])[0, 0] + np.asarray(p["shortcut"]["bias"])
     else:
         shortcut = x[0]
     np.testing.assert_allclose(block.apply({"params": p}, jnp.asarray(x))[0], h + shortcut, atol=1e-4)

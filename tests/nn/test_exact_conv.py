@@ -29,7 +29,7 @@ def conv_int64(x: np.ndarray, layer: FrozenConv) -> np.ndarray:
     return out + layer.bias.astype(np.int64)
 
 
-def rescale_int64(value: np.ndarray, frac: np.ndarray, out: Fixed) -> np.ndarray:
+def rescale_int64(value: np.ndarray, frac: np.ndarray | int, out: Fixed) -> np.ndarray:
     """Round integers times 2**-frac to the format `out`, halves upwards, in integers."""
     shift = np.broadcast_to(np.asarray(frac, np.int64) - out.frac, value.shape)
     up, down = np.maximum(-shift, 0), np.maximum(shift, 0)
@@ -141,8 +141,8 @@ def test_gradients_pass_through_the_rounding(activations):
         window = jax.lax.conv_general_dilated(
             x, p["kernel"], (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
         )
-        h = window + p["bias"]
-        return (jnp.where(h >= 0, h, h * p["slope"]) ** 2).mean()
+        h = window + p["bias"].reshape(1, 1, 1, -1)
+        return (jnp.where(h >= 0, h, h * p["slope"].reshape(1, 1, 1, -1)) ** 2).mean()
 
     found, expected = jax.grad(exactly)(weights), jax.grad(smoothly)(weights)
     for name in weights:

@@ -1,0 +1,198 @@
+"""The step: what it computes, what it skips, and that its layout over devices does not matter."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxicm.configuration import to_dict
+from jaxicm.errors import ConfigError
+from jaxicm.models.image import lambda_of_quality
+from jaxicm.train.config import TrainConfig
+from jaxicm.train.data import CropSource
+from jaxicm.train.loop import prepare_data
+from jaxicm.train.mesh import make_mesh
+from jaxicm.train.start import random_parameters, start_parameters
+from jaxicm.train.step import TrainState, compile_step, compute_loss, draw_qualities, start_state
+
+
+@pytest.fixture(scope="module")
+def source(config: TrainConfig) -> CropSource:
+    return prepare_data(config, print)[0]
+
+
+@pytest.fixture(scope="module")
+def begin(config: TrainConfig, source: CropSource) -> Callable[[], TrainState]:
+    params = jax.tree.map(np.asarray, start_parameters(config, source))
+    return lambda: start_state(config, jax.tree.map(jnp.asarray, params))
+
+
+@pytest.fixture(scope="module")
+def step(config: TrainConfig, begin: Callable[[], TrainState]) -> Callable:
+    return compile_step(config, make_mesh(1, config.batch), begin())
+
+
+def test_the_loss_falls(config: TrainConfig, source: CropSource, begin: Callable, step: Callable):
+    state = begin()
+    losses = []
+    for _ in range(30):
+        state, metrics = step(state, source.batch(0, config.batch))
+        losses.append(float(metrics["loss"]))
+        assert np.isfinite(losses[-1]) and not int(metrics["skipped"])
+    assert int(state.step) == 30
+    assert np.mean(losses[-5:]) < 0.97 * np.mean(losses[:5])
+
+
+def test_the_average_follows_the_parameters(config: TrainConfig, source: CropSource, begin: Callable, step: Callable):
+    state = begin()
+    expected = float(state.params["analysis"]["latent"]["bias"][0])
+    for number in range(3):
+        state, _ = step(state, source.batch(number, config.batch))
+        decay = min(config.ema, (number + 1) / (number + 10))
+        expected = decay * expected + (1 - decay) * float(state.params["analysis"]["latent"]["bias"][0])
+    assert float(state.ema["analysis"]["latent"]["bias"][0]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_step_that_is_not_finite_changes_only_the_counters(
+    config: TrainConfig, source: CropSource, begin: Callable, step: Callable
+):
+    state, _ = step(begin(), source.batch(0, config.batch))
+    state.params["log_step"] = state.params["log_step"].at[0, 0].set(jnp.nan)
+    before = jax.tree.map(np.asarray, state)
+    after, metrics = step(state, source.batch(1, config.batch))
+    assert int(after.step) == 2 and int(after.skipped) == int(metrics["skipped"]) == 1
+    for name in ("params", "ema", "optimizer"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(after, name), getattr(before, name))
+    after, _ = step(after, source.batch(2, config.batch))
+    assert int(after.skipped) == 2
+    healed = after._replace(params=begin().params)
+    healed, _ = step(healed, source.batch(3, config.batch))
+    assert int(healed.skipped) == 0
+
+
+def test_qualities_cover_the_range_evenly(config: TrainConfig):
+    config = dataclasses.replace(config, batch=10, quality_min=20.0, quality_max=70.0)
+    for seed in range(3):
+        quality = np.asarray(draw_qualities(config, jax.random.key(seed)))
+        np.testing.assert_array_equal(np.floor((quality - 20) / 5), np.arange(10))
+
+
+def test_bfloat16_reaches_convolutions_and_not_the_exact_networks(config: TrainConfig, source: CropSource):
+    params = start_parameters(config, source)
+    rng = np.random.default_rng(0)
+    # The last layers of both transforms start at zero, and would hide what the others compute.
+    for part, name in (("analysis", "latent"), ("synthesis", "pixels")):
+        shape = params[part][name]["kernel"].shape
+        params[part][name]["kernel"] = jnp.asarray(rng.normal(size=shape), jnp.float32) * 0.1
+    low = dataclasses.replace(config, precision="bfloat16")
+    crops, quality = jnp.asarray(source.batch(0, 2)), jnp.array([30.0, 70.0])
+    key = jax.random.key(0)
+
+    def lower(settings: TrainConfig) -> jax.stages.Lowered:
+        return jax.jit(lambda p: compute_loss(settings, p, crops, quality, key)).lower(params)
+
+    def lines(lowered: jax.stages.Lowered, operation: str) -> list[str]:
+        return [line for line in lowered.as_text().splitlines() if operation in line]
+
+    plain, mixed = lower(config), lower(low)
+    assert lines(mixed, "convolution") and all("bf16" in line for line in lines(mixed, "convolution"))
+    assert lines(mixed, "dot_general") and not any("bf16" in line for line in lines(mixed, "dot_general"))
+    assert not lines(plain, "bf16")
+
+    options = {"xla_backend_optimization_level": 0}
+    _, exact = plain.compile(options)(params)
+    terms, x_hat = mixed.compile(options)(params)
+    assert x_hat.dtype == jnp.float32
+    assert 0 < float(jnp.mean(jnp.abs(x_hat - exact))) < 0.01
+    x = crops.astype(jnp.float32) / 255
+    mse = np.mean((np.asarray(x) - np.asarray(x_hat)) ** 2, axis=(1, 2, 3))
+    trade_off = np.asarray(lambda_of_quality(config.model, quality))
+    expected = (trade_off / 0.02) ** -0.45 * (np.asarray(terms.bpp) + trade_off * 65025 * mse)
+    np.testing.assert_allclose(terms.loss, expected, rtol=1e-4)
+
+
+def test_a_batch_that_does_not_divide_is_an_error():
+    with pytest.raises(ConfigError, match="devices: found"):
+        make_mesh(jax.device_count() + 1, 4)
+
+
+def test_random_parameters_depend_on_the_seed_alone(config: TrainConfig):
+    first, again = random_parameters(config), random_parameters(config)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+
+
+_PROGRAM = """
+import dataclasses, json, sys
+import jax, numpy as np
+from jaxicm import compilation
+compilation.use_compilation_cache()
+options = {**compilation.training_options(), "xla_backend_optimization_level": 0}
+compilation.training_options = lambda: options
+from jaxicm.configuration import from_dict
+from jaxicm.errors import ConfigError
+from jaxicm.train.config import TrainConfig
+from jaxicm.train.loop import prepare_data, prepare_state
+from jaxicm.train.mesh import batch_sharding, make_mesh
+from jaxicm.train.step import compile_step
+
+config = from_dict(TrainConfig, json.loads(sys.argv[1]))
+try:
+    make_mesh(8, 12)
+except ConfigError as error:
+    refused = str(error)
+mesh = make_mesh(config.devices, config.batch)
+source, _ = prepare_data(config, print)
+state, shapes = prepare_state(config, mesh, source, None)
+step = compile_step(config, mesh, shapes)
+losses = []
+for number in range(2):
+    state, metrics = step(state, jax.device_put(source.batch(number, config.batch), batch_sharding(mesh)))
+    losses.append(float(metrics["loss"]))
+sharded = sum(not leaf.sharding.is_fully_replicated for leaf in jax.tree.leaves(state))
+print(json.dumps({"devices": mesh.size, "losses": losses, "refused": refused, "sharded": sharded}))
+"""
+
+
+def on_eight_devices(config: TrainConfig) -> dict:
+    """Train two steps in a process of its own with eight devices, which are threads of this machine."""
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir or "",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    words = [sys.executable, "-c", _PROGRAM, json.dumps(to_dict(config))]
+    run = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def losses_on_one_device(config: TrainConfig, source: CropSource, begin: Callable, step: Callable) -> list[float]:
+    state, losses = begin(), []
+    for number in range(2):
+        state, metrics = step(state, source.batch(number, config.batch))
+        losses.append(float(metrics["loss"]))
+    return losses
+
+
+def test_eight_devices_compute_the_losses_of_one(config: TrainConfig, losses_on_one_device: list[float]):
+    found = on_eight_devices(dataclasses.replace(config, devices=8))
+    assert found["devices"] == 8 and found["sharded"] == 0
+    np.testing.assert_allclose(found["losses"], losses_on_one_device, rtol=1e-4)
+    assert "12 does not divide by 8 devices; set batch=16" in found["refused"]
+
+
+@pytest.mark.slow
+def test_parameters_divided_over_eight_devices_compute_the_same(config: TrainConfig, losses_on_one_device: list[float]):
+    found = on_eight_devices(dataclasses.replace(config, devices=8, shard_parameters=True))
+    assert found["sharded"] >= 4
+    np.testing.assert_allclose(found["losses"], losses_on_one_device, rtol=1e-4)
