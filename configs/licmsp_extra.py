@@ -1,4 +1,4 @@
-"""System S4 in paper mode, profile "extra": Res autoencoder (stride 8, 128 channels) and recurrent MSP model, 120 steps.
+"""System S4 in paper mode, profile "extra": Res autoencoder (stride 8, 128 channels), recurrent MSP model, 120 steps.
 
     jaxicm train configs/licmsp_extra.py --data PICTURES
 

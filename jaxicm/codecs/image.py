@@ -1,38 +1,32 @@
 """The lossy image codec: networks, integer probability model, entropy coder and file format joined."""
 
 import time
-from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.bits.rans import Decoder, Encoder
 from jaxicm.bits.tables import Tables
-from jaxicm.codecs import tiling, weights
+from jaxicm.codecs import weights
 from jaxicm.codecs.rate_target import search
+from jaxicm.codecs.transforms import Transforms
 from jaxicm.codecs.weights import ModelInfo
 from jaxicm.compilation import use_compilation_cache
 from jaxicm.entropy import gaussian
-from jaxicm.entropy.progressive_coder import QUALITY_STEPS, FrozenProgressive, ProgressiveCoder
+from jaxicm.entropy.progressive_coder import ProgressiveCoder
+from jaxicm.entropy.progressive_frozen import QUALITY_STEPS, FrozenProgressive
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent, RecurrentCoder
 from jaxicm.errors import CorruptFile, FileFormatError, InputError, OptionError, UnknownWeights
-from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig, ImageModel
-from jaxicm.models.stage16 import STRIDE
+from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig
 
 CODEC_NAME = "image"
 SIDE_MAX = 16384
 """Largest width or height in pixels."""
-WINDOWS = ((32, 48), (48, 32), (70, 70))
-"""Shapes of the transforms' windows in latent positions: few, so that at most eight functions are ever compiled."""
-REACH = 4
-"""Latent positions by which the transforms look around (tested against their layers)."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +97,7 @@ class ImageCodec:
         else:
             self._entropy = FrozenProgressive.from_arrays(entropy, self.config.entropy)
         self._tables = Tables.from_arrays(weights.part(arrays, "tables"))
-        self._transform = weights.part(arrays, "transform")
+        self._transforms = Transforms(self.config, weights.part(arrays, "transform"))
 
     @classmethod
     def load(cls, path: Path) -> "ImageCodec":
@@ -196,14 +190,15 @@ class ImageCodec:
         watch = _Stopwatch()
         values = self._decode_latent(header, payloads[0], watch)
         with watch.part("synthesis"):
-            pixels = self._synthesize(values, header.quality_q4, (header.height, header.width))
+            size = header.height, header.width
+            pixels = self._transforms.synthesize(values, header.quality_q4 / QUALITY_STEPS, size)
             image = to_grey(pixels) if header.channels == 1 else pixels
         return DecodeResult(image, watch.seconds, values)
 
     # --- the latent ---------------------------------------------------------------------------------------------
 
     def _coder(self, quality_q4: int, height: int, width: int) -> ProgressiveCoder | RecurrentCoder:
-        stride = self.stride
+        stride = self.config.stride
         return self._entropy.coder(quality_q4, -(-height // stride), -(-width // stride))
 
     def _quantize(self, y: np.ndarray, quality_q4: int, size: tuple[int, int]) -> _Quantized:
@@ -245,7 +240,7 @@ class ImageCodec:
         watch = _Stopwatch()
         height, width = image.shape[:2]
         with watch.part("analysis"):
-            y = self._analyze(image, quality_q4)
+            y = self._transforms.analyze(image, quality_q4 / QUALITY_STEPS)
         with watch.part("entropy"):
             quantized = self._quantize(y, quality_q4, (height, width))
         with watch.part("coder"):
@@ -266,12 +261,12 @@ class ImageCodec:
             if icc is not None:
                 sections.append(Section(SectionKind.ICC, icc))
             data = pack(header, sections)
-        reconstruction = None
+        quality, reconstruction = quality_q4 / QUALITY_STEPS, None
         if reconstruct:
             with watch.part("synthesis"):
-                reconstruction = self._synthesize(quantized.values_q4, quality_q4, (height, width))
+                reconstruction = self._transforms.synthesize(quantized.values_q4, quality, (height, width))
                 reconstruction = to_grey(reconstruction) if image.ndim == 2 else reconstruction
-        return EncodeResult(data, quality_q4 / QUALITY_STEPS, reconstruction, watch.seconds, bits, quantized.values_q4)
+        return EncodeResult(data, quality, reconstruction, watch.seconds, bits, quantized.values_q4)
 
     def _verify(self, result: EncodeResult, shape: tuple[int, ...]) -> None:
         try:
@@ -280,69 +275,6 @@ class ImageCodec:
             raise CorruptFile(f"verification failed: the file does not decode ({error}); please report this") from error
         if decoded.image.shape != shape or not np.array_equal(decoded.values_q4, result.values_q4):
             raise CorruptFile("verification failed: the decoded symbols differ from the encoder's; please report this")
-
-    # --- the transforms -----------------------------------------------------------------------------------------
-
-    @property
-    def stride(self) -> int:
-        """Pixels a latent position spans."""
-        return self.config.stride
-
-    @property
-    def _windows(self) -> tuple[tuple[int, int], ...]:
-        finer = STRIDE // self.stride
-        return tuple((finer * rows, finer * columns) for rows, columns in WINDOWS)
-
-    @property
-    def _reach(self) -> int:
-        return REACH * STRIDE // self.stride
-
-    @cached_property
-    def _params(self) -> dict[str, Any]:
-        return jax.device_put(weights.unflatten({k: v.astype(np.float32) for k, v in self._transform.items()}))
-
-    @cached_property
-    def _analysis(self) -> Callable[..., jax.Array]:
-        model = ImageModel(self.config)
-
-        @jax.jit
-        def run(params, window, quality):
-            x = window.astype(jnp.float32)[None] / 255.0
-            return model.apply({"params": params}, x, quality[None], method="encode")[0]
-
-        return partial(run, self._params)
-
-    @cached_property
-    def _synthesis(self) -> Callable[..., jax.Array]:
-        model = ImageModel(self.config)
-
-        @jax.jit
-        def run(params, window, quality):
-            y_hat = window.astype(jnp.float32)[None] * (1 / 16)
-            x = model.apply({"params": params}, y_hat, quality[None], method="decode")[0]
-            return jnp.clip(jnp.floor(x * 255.0 + 0.5), 0, 255).astype(jnp.uint8)
-
-        return partial(run, self._params)
-
-    def _analyze(self, image: np.ndarray, quality_q4: int) -> np.ndarray:
-        rgb = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
-        stride, (height, width) = self.stride, image.shape[:2]
-        rows, columns = -(-height // stride), -(-width // stride)
-        y = np.empty((rows, columns, self.config.channels), np.float32)
-        quality = np.float32(quality_q4 / QUALITY_STEPS)
-        for row, column in tiling.plan(rows, columns, self._windows, self._reach):
-            window = self._analysis(tiling.cut(rgb, row, column, stride), quality)
-            tiling.paste(y, np.asarray(window), row, column)
-        return y
-
-    def _synthesize(self, values_q4: np.ndarray, quality_q4: int, size: tuple[int, int]) -> np.ndarray:
-        pixels = np.empty((*size, 3), np.uint8)
-        quality = np.float32(quality_q4 / QUALITY_STEPS)
-        rows, columns, _ = values_q4.shape
-        for row, column in tiling.plan(rows, columns, self._windows, self._reach):
-            window = self._synthesis(tiling.cut(values_q4, row, column), quality)
-            tiling.paste(pixels, np.asarray(window), row, column, self.stride)
-        return pixels
 
 
 def check_picture(image: np.ndarray) -> None:

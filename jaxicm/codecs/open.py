@@ -21,7 +21,7 @@ def decode_file(data: bytes) -> np.ndarray:
     """Decode a compressed file of any codec to uint8 `[H, W, 3]` or `[H, W]`."""
     header, sections = unpack(data)
     if header.codec != CODEC_NAME:
-        raise CorruptFile(f"the file says codec '{header.codec}', expected '{CODEC_NAME}'; get an intact copy of the file")
+        raise CorruptFile(f"the codec is '{header.codec}', expected '{CODEC_NAME}'; get an intact copy of the file")
     check_header(header)
     return load_codec(str(zoo.find_digest(header.weights))).decode_sections(header, sections).image
 

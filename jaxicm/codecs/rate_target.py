@@ -49,7 +49,7 @@ def search(attempt: Attempt, name: str, target: float, image: np.ndarray) -> "En
     if not by_psnr and value(low) > goal:
         least = len(low.data)
         raise TargetError(
-            f"{'%g bpp' % target if name == 'bpp' else '%d bytes' % target} cannot be reached; "
+            f"{target:g} {'bpp' if name == 'bpp' else 'bytes'} cannot be reached; "
             f"quality 1 needs {least} bytes ({8 * least / pixels:.4f} bpp)"
         )
     if by_psnr and value(low) >= goal:

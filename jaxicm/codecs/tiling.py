@@ -6,6 +6,7 @@ window. Where a picture is smaller than the window, the rest is filled by repeat
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -35,8 +36,8 @@ def spans(length: int, size: int, reach: int) -> list[Span]:
         return [Span(0, size, 0, length)]
     count = -(-(length - 2 * reach) // (size - 2 * reach))
     starts = [k * (length - size) // (count - 1) for k in range(count)]
-    edges = [0, *((a + size + b) // 2 for a, b in zip(starts, starts[1:], strict=False)), length]
-    return [Span(s, size, a, b) for s, a, b in zip(starts, edges, edges[1:], strict=False)]
+    edges = [0, *((a + size + b) // 2 for a, b in pairwise(starts)), length]
+    return [Span(s, size, a, b) for s, (a, b) in zip(starts, pairwise(edges), strict=True)]
 
 
 def plan(height: int, width: int, shapes: Sequence[tuple[int, int]], reach: int) -> list[tuple[Span, Span]]:
@@ -60,7 +61,8 @@ def plan(height: int, width: int, shapes: Sequence[tuple[int, int]], reach: int)
 
 def cut(array: np.ndarray, row: Span, column: Span, unit: int = 1) -> np.ndarray:
     """Copy a window out of `[h * unit, w * unit, C]`, repeating the edge beyond the array."""
-    part = array[row.start * unit : (row.start + row.size) * unit, column.start * unit : (column.start + column.size) * unit]
+    rows, columns = (slice(span.start * unit, (span.start + span.size) * unit) for span in (row, column))
+    part = array[rows, columns]
     missing = (row.size * unit - part.shape[0], column.size * unit - part.shape[1])
     return np.pad(part, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge") if any(missing) else part
 

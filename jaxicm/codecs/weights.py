@@ -71,7 +71,7 @@ def read_info(path: Path) -> ModelInfo:
       InputError: if the file is missing or is no weight file of jaxicm.
     """
     try:
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             head = file.read(8)
             length = struct.unpack("<Q", head)[0] if len(head) == 8 else _HEADER_LIMIT
             if length >= _HEADER_LIMIT:
@@ -125,6 +125,32 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], ModelInfo]:
     if found != info.digest:
         raise CorruptFile(f"{path}: the weights have digest {found[:16]}, expected {info.digest[:16]}; copy them again")
     return arrays, info
+
+
+def load_trainable(path: Path) -> dict[str, Any]:
+    """Read released weights as parameters that training can go on from.
+
+    Integers of the exact networks become the real values they stand for, so the first step sees the released codec.
+
+    Args:
+      path: of a weight file with the progressive model.
+
+    Returns:
+      The parameter tree of `models.image.ImageModel`.
+
+    Raises:
+      InputError, CorruptFile: as `read`; InputError also for a model that cannot be trained on.
+    """
+    from jaxicm.entropy.progressive_frozen import FrozenProgressive
+    from jaxicm.models.image import ImageConfig
+
+    arrays, info = read(path)
+    config: ImageConfig = config_from_info(ImageConfig, info)
+    if config.recurrent is not None:
+        raise InputError(f"{path}: released recurrent models cannot be trained on; go on from the run folder instead")
+    params = unflatten({k: v.astype(np.float32) for k, v in part(arrays, "transform").items()})
+    params["entropy"] = FrozenProgressive.from_arrays(part(arrays, "entropy"), config.entropy).thaw()
+    return params
 
 
 def part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

@@ -54,8 +54,8 @@ def find_digest(prefix: bytes) -> Path:
         if _info(path, path.stat().st_mtime_ns).digest.startswith(prefix.hex()):
             return path
     raise UnknownWeights(
-        f"the file was made with weights {prefix.hex()}, which are not installed; put their {SUFFIX} file into a folder "
-        f"and name it in {VARIABLE}, or install the version of jaxicm that made the file"
+        f"the file was made with weights {prefix.hex()}, which are not installed; put their {SUFFIX} file into a "
+        f"folder and name it in {VARIABLE}, or install the version of jaxicm that made the file"
     )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxicm.entropy import context
-from jaxicm.entropy.progressive import CELL, PHASES, REACH, SIGNED_TAPS
+from jaxicm.entropy.phases import CELL, PHASES, REACH, SIGNED_TAPS
 
 _ALL_VALUES = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
 _SIGNED = context.compand(_ALL_VALUES.astype(np.int32))

@@ -12,7 +12,6 @@ taps instead of a recurrent state, channel groups and integer arithmetic are our
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -21,6 +20,7 @@ import numpy as np
 from jax import Array
 
 from jaxicm.entropy import context, gaussian
+from jaxicm.entropy.phases import CELL, PHASES, REACH, SCALES, SIGNED_TAPS, SLOTS, TAPS, Phase
 from jaxicm.nn import exact
 from jaxicm.nn.exact import Fixed
 from jaxicm.ops.quantize import clip_towards, floor_ste, round_ste, straight_through
@@ -29,52 +29,6 @@ HIDDEN = Fixed(5, 0, 255)
 MEAN = Fixed(context.VALUE_FRAC, -2047, 2047)
 TAP_FRAC = 6
 VALUE_MIN, VALUE_MAX = context.VALUE.low / 16, context.VALUE.high / 16
-SCALES = 2
-"""Subsamplings of the latent."""
-CELL = 2
-COARSE = 3
-"""Weight bank of the coarsest grid; banks 0-2 belong to the phases."""
-
-
-class Phase(NamedTuple):
-    """One of the three coded positions of a 2x2 cell.
-
-    Attributes:
-      position: (row, column) inside the cell.
-      taps: offsets (row, column) to positions decoded earlier; the first `SIGNED_TAPS` are the nearest.
-    """
-
-    position: tuple[int, int]
-    taps: tuple[tuple[int, int], ...]
-
-
-SIGNED_TAPS = 4
-TAPS = 12
-PHASES = (
-    Phase((0, 0), ((-1, -1), (-1, 1), (1, -1), (1, 1))
-          + ((-1, -3), (-1, 3), (1, -3), (1, 3), (-3, -1), (-3, 1), (3, -1), (3, 1))),
-    Phase((0, 1), ((-1, 0), (1, 0), (0, -1), (0, 1))
-          + ((-1, -2), (-1, 2), (1, -2), (1, 2), (-2, -1), (-2, 1), (2, -1), (2, 1))),
-    Phase((1, 0), ((-1, 0), (1, 0), (0, -1), (0, 1))
-          + ((-1, -1), (-1, 1), (1, -1), (1, 1), (-2, -1), (-2, 1), (2, -1), (2, 1))),
-)  # fmt: skip
-"""(1, 1) is known from the coarser scale; a tap never reads a position that is coded later."""
-REACH = 3
-
-
-class Slot(NamedTuple):
-    """One pass over a grid: a scale (2 is the coarsest) and a phase (None for the coarsest grid)."""
-
-    scale: int
-    phase: int | None
-
-    @property
-    def bank(self) -> int:
-        """Index of the weights."""
-        return COARSE if self.phase is None else self.phase
-
-
-SLOTS = (Slot(SCALES, None), *(Slot(scale, phase) for scale in (1, 0) for phase in range(3)))
 
 
 @dataclass(frozen=True)
@@ -228,6 +182,10 @@ class Progressive(nn.Module):
         self.bo = self.param("bo", zeros, (slots, g, k, 2 * c.group_size))
         self.taps_mu = self.param("taps_mu", zeros, (slots, SIGNED_TAPS, m))
         self.taps_log = self.param("taps_log", zeros, (slots, TAPS, m))
+
+    def declare(self, y: Array) -> None:
+        """Create the parameters; `setup` does, and `y` is not used."""
+        del y
 
     def _quantized(self) -> dict[str, tuple[Array, Array]]:
         """Quantise all kernels once: name -> (kernel, exponent), or a tuple over groups of those."""

@@ -180,6 +180,10 @@ class Recurrent(nn.Module):
         convolutions = {name: quantize_conv(kernel, self.biases[name]) for name, kernel in self.kernels.items()}
         return Layers.assemble(convolutions, {name: quantize_slope(slope) for name, slope in self.slope.items()})
 
+    def declare(self, y: Array) -> None:
+        """Create the parameters without running the steps; `y` is a latent `[B, h, w, C]`."""
+        self.prior(y)
+
     def __call__(self, y: Array, position: Array | None, key: Array) -> tuple[Array, Array]:
         """Estimate the rate and quantise.
 

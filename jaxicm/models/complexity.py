@@ -23,15 +23,18 @@ def count_macs(function: Callable[..., Any], *arguments: Any) -> int:
 
 
 def _macs(jaxpr: Jaxpr) -> int:
+    def shape_of(variable: Any) -> tuple[int, ...]:
+        return variable.aval.shape
+
     total = 0
     for equation in jaxpr.eqns:
-        out = equation.outvars[0].aval.shape if equation.outvars else ()
+        out = shape_of(equation.outvars[0]) if equation.outvars else ()
         if equation.primitive.name == "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]
-            shape = equation.invars[0].aval.shape
+            shape = shape_of(equation.invars[0])
             total += math.prod(out) * math.prod(shape[d] for d in contracted)
         elif equation.primitive.name == "conv_general_dilated":
-            kernel = equation.invars[1].aval.shape
+            kernel = shape_of(equation.invars[1])
             outputs = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
             total += math.prod(out) * math.prod(kernel) // outputs
         else:

@@ -64,6 +64,11 @@ class ImageConfig:
         return res8.STRIDE if self.res8 is not None else stage16.STRIDE
 
     @property
+    def reach(self) -> int:
+        """Latent positions by which the transforms look around."""
+        return self.res8.reach if self.res8 is not None else self.transform.reach
+
+    @property
     def steps(self) -> int:
         """Sequential steps of the probability model, whatever the size of the picture."""
         return self.recurrent.schedule.network_steps if self.recurrent is not None else self.entropy.steps
@@ -105,6 +110,12 @@ class ImageModel(nn.Module):
         self.log_gain = self.param("log_gain", nn.initializers.zeros, shape)
         self.log_step = self.param("log_step", nn.initializers.zeros, shape)
 
+    def declare(self, x: Array, quality: Array) -> None:
+        """Touch every parameter without running the probability model, which is slow to compile."""
+        y = self.encode(x, quality)
+        self.decode(y, quality)
+        self.entropy.declare(y)
+
     def encode(self, x: Array, quality: Array) -> Array:
         """Transform `[B, H, W, 3]` in [0, 1] to latents in quantisation steps `[B, H/16, W/16, C]`."""
         position = anchor_position(quality, self.config.anchors)
@@ -124,22 +135,29 @@ class ImageModel(nn.Module):
         """
         position = anchor_position(quality, self.config.anchors)
         noisy = self.config.noisy_rate or self.config.recurrent is not None
-        y_hat, bits = self.entropy(self.encode(x, quality), position, key if noisy else None)
+        entropy: Any = self.entropy
+        y_hat, bits = entropy(self.encode(x, quality), position, key if noisy else None)
         return self.decode(y_hat, quality), bits
 
 
-def initial_parameters(config: ImageConfig, key: Array) -> dict[str, Any]:
-    """Draw the parameters of a new model, without compiling its forward pass.
+def initial_parameters(config: ImageConfig, seed: int) -> dict[str, Any]:
+    """Draw the parameters of a new model.
 
     Args:
       config: of the codec.
-      key: of the random values.
+      seed: of the random values.
 
     Returns:
       The parameter tree (without the outer "params").
     """
-    x, quality = jax.ShapeDtypeStruct((1, 64, 64, 3), jnp.float32), jax.ShapeDtypeStruct((1,), jnp.float32)
-    return ImageModel(config).lazy_init(key, x, quality, jax.random.key(0))["params"]
+    model = ImageModel(config)
+
+    @jax.jit
+    def draw(key: Array) -> Any:
+        return model.init(key, jnp.zeros((1, 64, 64, 3)), jnp.full(1, QUALITY_MIN), method="declare")
+
+    # The hardware generator: one that is unrolled for each parameter takes four times as long to compile.
+    return draw(jax.random.key(seed, impl="rbg"))["params"]
 
 
 def start_from_statistics(params: dict, config: ImageConfig, pictures: np.ndarray, seed: int = 0) -> dict:
@@ -172,8 +190,8 @@ def start_from_statistics(params: dict, config: ImageConfig, pictures: np.ndarra
     order = np.argsort(-values)[:channels]
     klt, std = vectors[:, order].astype(np.float32), np.sqrt(values[order]).astype(np.float32)
     # The step of a uniform quantiser whose slope dD/dR matches lambda (D in squared units of [0, 1], 3 values a pixel).
-    lam = lambda_of_quality(config, np.linspace(QUALITY_MIN, QUALITY_MAX, anchors))
-    step = np.sqrt(18.0 / (np.log(2) * np.asarray(lam) * 255.0**2))
+    lam = np.asarray(lambda_of_quality(config, jnp.linspace(QUALITY_MIN, QUALITY_MAX, anchors)))
+    step = np.sqrt(18.0 / (np.log(2) * lam * 255.0**2))
     log_step = np.broadcast_to(np.log(step)[:, None], (anchors, channels)).astype(np.float32)
     params = jax.tree.map(lambda a: a, params)
     params["analysis"] |= {"klt": jnp.asarray(klt), "std": jnp.asarray(std)}

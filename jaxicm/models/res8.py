@@ -27,6 +27,11 @@ class Res8Config:
     channels: int = 128
     width: int = 128
 
+    @property
+    def reach(self) -> int:
+        """Latent positions by which the transforms look around (the synthesis: 6, of which 2 in the first block)."""
+        return 6
+
 
 class PReLU(nn.Module):
     """max(x, 0) + slope * min(x, 0) with one learned slope."""

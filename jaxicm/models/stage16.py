@@ -4,6 +4,7 @@ Both directions keep a 16x16 block KLT (a matrix product) and add what the netwo
 1/8 and 1/16 of the picture with plain 3x3 and 1x1 convolutions, which run near the peak of CPUs and GPUs alike.
 """
 
+import math
 from dataclasses import dataclass
 
 import flax.linen as nn
@@ -39,9 +40,15 @@ class TransformConfig:
     synthesis_coarse: int = 1
     anchors: int = 8
 
+    @property
+    def reach(self) -> int:
+        """Latent positions by which the transforms look around: one for each 3x3 layer, half that on the 1/8 grid."""
+        fine = max(self.analysis_fine, self.synthesis_fine + 1)
+        return math.ceil(max(self.analysis_coarse, self.synthesis_coarse) + fine / 2)
+
 
 PIXEL_SCALE = 0.05
-"""Unit of the synthesis network's output, so that its first steps move pixels by a few levels, not by the whole range."""
+"""Unit of the synthesis network's output: its first steps move pixels by a few levels, not by the whole range."""
 BRANCH_LIMIT = 0.2
 """Largest unit of the analysis network's output, for the same reason."""
 

@@ -1,12 +1,12 @@
 """Linear layers whose results are the same bits on every machine.
 
-An exact layer multiplies integers that are held in float32. Inputs are integers times `2**-x_frac`, weights are integers
-in [-127, 127] times a power of two of their output channel, biases are integers in the unit of the accumulator. As long
-as the worst case `sum|w| * max|x| + |b|` of every output stays below 2**24 units, each partial sum is an integer that
-float32 holds exactly, so the order of summation, fused multiply-adds, the batch, the tile, the number of threads and the
-device cannot change a bit. bfloat16 and TF32 operands hold the same integers, so matrix units change nothing either,
-provided that they accumulate in float32 (8-bit floats do not). The requantisation is a product with a power of two and a
-floor. There is no division, exponential or other inexact operation.
+An exact layer multiplies integers that are held in float32. Inputs are integers times `2**-x_frac`, weights are
+integers in [-127, 127] times a power of two of their output channel, biases are integers in the unit of the
+accumulator. As long as the worst case `sum|w| * max|x| + |b|` of every output stays below 2**24 units, each partial sum
+is an integer that float32 holds exactly, so the order of summation, fused multiply-adds, the batch, the tile, the
+number of threads and the device cannot change a bit. bfloat16 and TF32 operands hold the same integers, so matrix units
+change nothing either, provided that they accumulate in float32 (8-bit floats do not). The requantisation is a product
+with a power of two and a floor. There is no division, exponential or other inexact operation.
 
 Training uses the same arithmetic through straight-through gradients: what is trained is what is coded. `freeze_kernel`
 and `prove` turn a trained layer into integers and check the bound.

@@ -29,6 +29,7 @@ class DataConfig:
       include: patterns of the files to take.
       exclude: patterns of the files to leave out.
       scales: copies of each picture that are made, as factors of its size in (0, 1]; they are drawn alike.
+        The statistics of the start come from the first.
       flip: mirror half of the crops.
       transpose: swap rows and columns of half of the crops.
     """

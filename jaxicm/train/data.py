@@ -125,6 +125,7 @@ class CropSource:
       seed: of the choice.
       flip: mirror half of the crops.
       transpose: swap rows and columns of half of the crops.
+      originals: the first so many pictures are those at the first scale, the others copies of them.
     """
 
     pictures: tuple[np.ndarray, ...]
@@ -132,6 +133,7 @@ class CropSource:
     seed: int = 0
     flip: bool = True
     transpose: bool = True
+    originals: int = 0
 
     def batch(self, step: int, count: int) -> np.ndarray:
         """Take the crops of a step: uint8 `[count, crop, crop, 3]`, the same for the same seed and step."""
@@ -197,13 +199,14 @@ def make_source(
         ConfigError: no picture is left.
     """
     copies = [reduced(picture, scale) for scale in scales for picture in pictures]
+    originals = sum(min(copy.shape[:2]) >= crop for copy in copies[: len(pictures)])
     kept = tuple(copy for copy in copies if min(copy.shape[:2]) >= crop)
     if not kept:
         found = "there are none" if not pictures else f"all {len(pictures)} are smaller than the crop of {crop} pixels"
         raise ConfigError(f"no training pictures: {found}; name a folder of pictures with --data FOLDER")
     if len(kept) < len(copies):
         warn(f"{len(copies) - len(kept)} of {len(copies)} pictures (reduced copies counted) are smaller than the crop")
-    return CropSource(kept, crop, seed, flip, transpose)
+    return CropSource(kept, crop, seed, flip, transpose, originals)
 
 
 def central_crops(pictures: Sequence[np.ndarray], side: int) -> np.ndarray:

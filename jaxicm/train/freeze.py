@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxicm.codecs import weights
 from jaxicm.configuration import to_dict
-from jaxicm.entropy.progressive_coder import FrozenProgressive
+from jaxicm.entropy.progressive_frozen import FrozenProgressive
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent
 from jaxicm.models.complexity import count_macs, count_parameters
 from jaxicm.models.image import ImageConfig, ImageModel

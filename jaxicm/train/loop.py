@@ -109,7 +109,7 @@ def train_run(config: TrainConfig, run: Path, *, resume: bool = False, quiet: bo
         if resume and not int(state.step):
             log.note("no checkpoint to resume from; the run starts at its beginning")
         parameters = sum(leaf.size for leaf in jax.tree.leaves(state.params))
-        pictures = {"pictures": len(source.pictures), "validation": len(held_out), "resident": config.resident}
+        pictures = {"pictures": source.originals, "validation": len(held_out), "resident": config.resident}
         versions = {"jax": jax.__version__, "backend": jax.default_backend(), "devices": mesh.size}
         log.event("start", int(state.step), {"parameters": parameters, **pictures, **versions})
         step = compile_step(config, mesh, layout)

@@ -19,8 +19,8 @@ FOLDER = "validation"
 class Validation:
     """Rate and PSNR at several qualities on fixed pictures.
 
-    PSNR is that of rounded latents and 8-bit pictures, as a file gives them. The rate is the model's estimate; where the
-    model is trained with noise in place of rounding, the noise is always the same.
+    PSNR is that of rounded latents and 8-bit pictures, as a file gives them. The rate is the model's estimate; where
+    the model is trained with noise in place of rounding, the noise is always the same.
 
     Args:
       config: of the run.

@@ -11,7 +11,7 @@ import typer
 from jaxicm.cli.main import app, explain
 from jaxicm.errors import CorruptFile
 
-COMMANDS = ("encode", "decode", "info", "models", "demo", "train", "freeze", "eval")
+COMMANDS = ("encode", "decode", "info", "models", "demo", "train", "freeze", "eval", "bench")
 
 
 @pytest.mark.parametrize("words", [("--help",), ("--version",), ("encode", "--help"), ()])

@@ -8,7 +8,7 @@ import pytest
 from jaxicm.codecs.image import ImageCodec
 from jaxicm.entropy.recurrent import RecurrentConfig
 from jaxicm.errors import ConfigError
-from jaxicm.models.image import ImageConfig, ImageModel
+from jaxicm.models.image import ImageConfig, initial_parameters
 from jaxicm.models.res8 import Res8Config
 from jaxicm.train.freeze import freeze_parameters
 
@@ -22,8 +22,7 @@ CONFIG = ImageConfig(
 
 @pytest.fixture(scope="module")
 def codec(tmp_path_factory) -> ImageCodec:
-    key = jax.random.key(3)
-    params = jax.jit(ImageModel(CONFIG).init)(key, jnp.zeros((1, 64, 64, 3)), jnp.full(1, 50.0), key)["params"]
+    params = initial_parameters(CONFIG, 3)
     params["log_gain"] = jnp.full_like(params["log_gain"], 3.0)  # otherwise an untrained latent rounds to zero
     path = tmp_path_factory.mktemp("paper") / "paper.safetensors"
     freeze_parameters(

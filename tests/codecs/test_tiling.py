@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxicm.codecs import image as image_module
-from jaxicm.codecs.image import REACH, WINDOWS
 from jaxicm.codecs.tiling import cut, paste, plan, spans
+from jaxicm.codecs.transforms import WINDOWS as PIXEL_WINDOWS
 from jaxicm.models.stage16 import STRIDE, Analysis, Synthesis, TransformConfig
 
+REACH = TransformConfig().reach
+WINDOWS = tuple((rows // STRIDE, columns // STRIDE) for rows, columns in PIXEL_WINDOWS)
 reaches = st.integers(0, 6)
 
 
@@ -120,10 +121,10 @@ def latent(tiny_codec, photograph) -> np.ndarray:
 
 
 def synthesize(codec, latent: np.ndarray, monkeypatch, windows, reach: int = REACH) -> np.ndarray:
-    monkeypatch.setattr(image_module, "WINDOWS", windows)
-    monkeypatch.setattr(image_module, "REACH", reach)
+    monkeypatch.setattr(codec._transforms, "windows", windows)
+    monkeypatch.setattr(codec._transforms, "reach", reach)
     size = (latent.shape[0] * STRIDE, latent.shape[1] * STRIDE)
-    return codec._synthesize(latent, 1280, size).astype(int)
+    return codec._transforms.synthesize(latent, 80.0, size).astype(int)
 
 
 def test_windows_leave_no_seams(tiny_codec, latent, monkeypatch):
@@ -138,6 +139,6 @@ def test_windows_leave_no_seams(tiny_codec, latent, monkeypatch):
 
 def test_windows_do_not_change_the_latent_beyond_rounding(tiny_codec, photograph, monkeypatch):
     picture = photograph(75 * STRIDE - 3, 82 * STRIDE)
-    tiled = tiny_codec._analyze(picture, 800)
-    monkeypatch.setattr(image_module, "WINDOWS", ((75, 82),))
-    np.testing.assert_allclose(tiled, tiny_codec._analyze(picture, 800), atol=2e-4)
+    tiled = tiny_codec._transforms.analyze(picture, 50.0)
+    monkeypatch.setattr(tiny_codec._transforms, "windows", ((75, 82),))
+    np.testing.assert_allclose(tiled, tiny_codec._transforms.analyze(picture, 50.0), atol=2e-4)

@@ -11,7 +11,7 @@ import pytest
 from jaxicm.bits.rans import Decoder, Encoder
 from jaxicm.entropy import context, gaussian
 from jaxicm.entropy.progressive import Progressive, ProgressiveConfig, interpolate
-from jaxicm.entropy.progressive_coder import FrozenProgressive, interpolate_integers
+from jaxicm.entropy.progressive_frozen import FrozenProgressive, interpolate_integers
 
 SIZE = (12, 20)
 ANCHORS_Q4 = (16, 1600)

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxicm.entropy.progressive import SLOTS, ProgressiveConfig
-from jaxicm.entropy.progressive_coder import FrozenProgressive
+from jaxicm.entropy.progressive_frozen import FrozenProgressive
 from jaxicm.errors import ExactnessError
 
 

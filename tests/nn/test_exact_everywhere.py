@@ -31,7 +31,8 @@ def outcomes() -> dict[str, dict]:
 
 def probe(variant: str, changes: dict[str, str], platform: str = "cpu") -> dict:
     environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"} | {"JAX_PLATFORMS": platform} | changes
-    done = subprocess.run([sys.executable, PROBE, variant], env=environment, capture_output=True, text=True, timeout=300)
+    command = [sys.executable, PROBE, variant]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -127,6 +127,7 @@ def test_reduced_copies_are_made_once_and_small_pictures_left_out():
     remarks: list[str] = []
     source = make_source(PICTURES, crop=20, scales=(1.0, 0.5), warn=remarks.append)
     assert [picture.shape[:2] for picture in source.pictures] == [(20, 30), (40, 40), (20, 20)]
+    assert source.originals == 2
     assert remarks == ["3 of 6 pictures (reduced copies counted) are smaller than the crop"]
     flat = np.full((11, 20, 3), 77, np.uint8)
     np.testing.assert_array_equal(reduced(flat, 0.6), np.full((7, 12, 3), 77, np.uint8))

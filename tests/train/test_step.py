@@ -18,10 +18,10 @@ from jaxicm.errors import ConfigError
 from jaxicm.models.image import lambda_of_quality
 from jaxicm.train.config import TrainConfig
 from jaxicm.train.data import CropSource
-from jaxicm.train.loop import prepare_data
-from jaxicm.train.mesh import make_mesh
+from jaxicm.train.loop import prepare_data, prepare_state
+from jaxicm.train.mesh import batch_sharding, make_mesh, state_sharding
 from jaxicm.train.start import random_parameters, start_parameters
-from jaxicm.train.step import TrainState, compile_step, compute_loss, draw_qualities, start_state
+from jaxicm.train.step import TrainState, compile_step, compute_loss, draw_qualities
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +31,26 @@ def source(config: TrainConfig) -> CropSource:
 
 @pytest.fixture(scope="module")
 def begin(config: TrainConfig, source: CropSource) -> Callable[[], TrainState]:
-    params = jax.tree.map(np.asarray, start_parameters(config, source))
-    return lambda: start_state(config, jax.tree.map(jnp.asarray, params))
+    mesh = make_mesh(1, config.batch)
+    state = jax.tree.map(np.asarray, prepare_state(config, mesh, source, None)[0])
+    return lambda: jax.device_put(state, state_sharding(mesh, state, False))
 
 
 @pytest.fixture(scope="module")
-def step(config: TrainConfig, begin: Callable[[], TrainState]) -> Callable:
-    return compile_step(config, make_mesh(1, config.batch), begin())
+def step(config: TrainConfig, source: CropSource, begin: Callable[[], TrainState]) -> Callable:
+    """Do a step with the crops of a number; arrays are placed as in a run, so that one compilation serves all."""
+    mesh = make_mesh(1, config.batch)
+    compiled = compile_step(config, mesh, begin())
+    return lambda state, number: compiled(
+        state, jax.device_put(source.batch(number, config.batch), batch_sharding(mesh))
+    )
 
 
-def test_the_loss_falls(config: TrainConfig, source: CropSource, begin: Callable, step: Callable):
+def test_the_loss_falls(begin: Callable, step: Callable):
     state = begin()
     losses = []
     for _ in range(30):
-        state, metrics = step(state, source.batch(0, config.batch))
+        state, metrics = step(state, 0)
         losses.append(float(metrics["loss"]))
         assert np.isfinite(losses[-1]) and not int(metrics["skipped"])
     assert int(state.step) == 30
@@ -55,7 +61,7 @@ def test_the_average_follows_the_parameters(config: TrainConfig, source: CropSou
     state = begin()
     expected = float(state.params["analysis"]["latent"]["bias"][0])
     for number in range(3):
-        state, _ = step(state, source.batch(number, config.batch))
+        state, _ = step(state, number)
         decay = min(config.ema, (number + 1) / (number + 10))
         expected = decay * expected + (1 - decay) * float(state.params["analysis"]["latent"]["bias"][0])
     assert float(state.ema["analysis"]["latent"]["bias"][0]) == pytest.approx(expected, rel=1e-5)
@@ -64,17 +70,19 @@ def test_the_average_follows_the_parameters(config: TrainConfig, source: CropSou
 def test_a_step_that_is_not_finite_changes_only_the_counters(
     config: TrainConfig, source: CropSource, begin: Callable, step: Callable
 ):
-    state, _ = step(begin(), source.batch(0, config.batch))
-    state.params["log_step"] = state.params["log_step"].at[0, 0].set(jnp.nan)
-    before = jax.tree.map(np.asarray, state)
-    after, metrics = step(state, source.batch(1, config.batch))
+    state, _ = step(begin(), 0)
+    layout = jax.tree.map(lambda leaf: leaf.sharding, state)
+    before = jax.tree.map(np.array, state)
+    before.params["log_step"][0, 0] = np.nan
+    state = jax.device_put(before, layout)
+    after, metrics = step(state, 1)
     assert int(after.step) == 2 and int(after.skipped) == int(metrics["skipped"]) == 1
     for name in ("params", "ema", "optimizer"):
         jax.tree.map(np.testing.assert_array_equal, getattr(after, name), getattr(before, name))
-    after, _ = step(after, source.batch(2, config.batch))
+    after, _ = step(after, 2)
     assert int(after.skipped) == 2
     healed = after._replace(params=begin().params)
-    healed, _ = step(healed, source.batch(3, config.batch))
+    healed, _ = step(healed, 3)
     assert int(healed.skipped) == 0
 
 
@@ -179,7 +187,7 @@ def on_eight_devices(config: TrainConfig) -> dict:
 def losses_on_one_device(config: TrainConfig, source: CropSource, begin: Callable, step: Callable) -> list[float]:
     state, losses = begin(), []
     for number in range(2):
-        state, metrics = step(state, source.batch(number, config.batch))
+        state, metrics = step(state, number)
         losses.append(float(metrics["loss"]))
     return losses
 
