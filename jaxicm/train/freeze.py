@@ -12,6 +12,7 @@ from jaxicm.codecs import weights
 from jaxicm.configuration import to_dict
 from jaxicm.entropy.progressive_frozen import FrozenProgressive
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent
+from jaxicm.errors import InputError
 from jaxicm.models.complexity import count_macs, count_parameters
 from jaxicm.models.image import ImageConfig, ImageModel
 
@@ -107,5 +108,18 @@ def freeze(run: Path, out: Path, curve: Path | None = None) -> str:
         profile=config.name,
         trained_on=config.trained_on,
         provenance=state,
-        curve=json.loads(curve.read_text())["points"] if curve else None,
+        curve=read_curve(curve) if curve else None,
     )
+
+
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """Read the mean points of a table that `jaxicm eval --out` wrote.
+
+    Raises:
+      InputError: if the file is missing or no such table.
+    """
+    try:
+        rows = json.loads(path.read_text())["curve"]
+        return [{key: round(row[key], 5) for key in ("quality", "bpp", "psnr", "ms_ssim")} for row in rows]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: no table of `jaxicm eval --out` ({error}); make one first") from error
