@@ -188,7 +188,7 @@ def start_from_statistics(params: dict, config: ImageConfig, pictures: np.ndarra
     moment = blocks.T @ blocks / count
     values, vectors = np.linalg.eigh(moment)
     order = np.argsort(-values)[:channels]
-    klt, std = vectors[:, order].astype(np.float32), np.sqrt(values[order]).astype(np.float32)
+    klt, std = vectors[:, order].astype(np.float32), np.sqrt(np.maximum(values[order], 1e-10)).astype(np.float32)
     # The step of a uniform quantiser whose slope dD/dR matches lambda (D in squared units of [0, 1], 3 values a pixel).
     lam = np.asarray(lambda_of_quality(config, jnp.linspace(QUALITY_MIN, QUALITY_MAX, anchors)))
     step = np.sqrt(18.0 / (np.log(2) * lam * 255.0**2))
