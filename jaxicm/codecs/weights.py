@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxicm.bits.tables import Tables
-from jaxicm.configuration import from_dict, to_dict
+from jaxicm.configuration import from_dict
 from jaxicm.errors import ConfigError, CorruptFile, InputError
 
 FORMAT = "jaxicm-weights-1"
@@ -190,9 +190,3 @@ def config_from_info(cls: type, info: ModelInfo) -> Any:
         return from_dict(cls, info.config)
     except ConfigError as error:
         raise InputError(f"weights {info.name}: {error}; a newer jaxicm may be needed") from error
-
-
-__all__ = [
-    "DIGEST_BYTES", "FORMAT", "ModelInfo", "config_from_info", "digest_of", "flatten", "part", "read", "read_info",
-    "tables_to_arrays", "to_dict", "unflatten", "write",
-]  # fmt: skip

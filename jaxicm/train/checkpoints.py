@@ -13,6 +13,8 @@ from jaxicm.train.log import read_log
 from jaxicm.train.step import TrainState
 
 FOLDER = "checkpoints"
+ITEMS = ("params", "ema", "optimizer", "counters")
+"""What a checkpoint holds, each in a folder of its own."""
 
 
 class Checkpoints:
@@ -111,7 +113,8 @@ def load_parameters(run: Path, *, average: bool = True, step: int | None = None)
     if not folder.is_dir():
         raise ConfigError(f"{run}: holds no checkpoints; name the folder of a training run")
     item = "ema" if average else "params"
-    with ocp.CheckpointManager(folder, item_names=(item,)) as manager:
+    handlers = {name: ocp.StandardCheckpointHandler() for name in ITEMS}
+    with ocp.CheckpointManager(folder, item_handlers=handlers) as manager:
         step = manager.latest_step() if step is None else step
         if step is None or step not in manager.all_steps():
             raise ConfigError(f"{folder}: holds no checkpoint{'' if step is None else f' of step {step}'}")
