@@ -129,11 +129,11 @@ class Tables:
         if symbols.shape != indices.shape:
             raise ValueError(f"symbols and indices must have one shape, got {symbols.shape} and {indices.shape}")
         table, packed = self._encoding, np.empty(symbols.shape, np.uint32)
-        width, flat = table.shape[1], table.reshape(-1)
+        width, flat, first = table.shape[1], table.reshape(-1), self._first
         for start in range(0, len(symbols), _CHUNK):
             part, index = symbols[start : start + _CHUNK], indices[start : start + _CHUNK]
             # Values below the table wrap round to large unsigned ones, so one minimum catches both sides.
-            entry = (part - self.offset.take(index)).view(np.uint32)
+            entry = (part - (first.take(index) if first.ndim else first)).view(np.uint32)
             np.minimum(entry, np.uint32(width - 1), out=entry)
             entry += np.multiply(index, width, dtype=np.uint32, casting="unsafe")
             flat.take(entry, out=packed[start : start + _CHUNK], mode="clip")
@@ -186,11 +186,20 @@ class Tables:
         return rank
 
     @cached_property
+    def _first(self) -> np.ndarray:
+        """Symbol of column 0 of the encoding table, int32: one for all tables if they overlap much, else one each."""
+        low, high = int(self.offset.min()), int((self.offset.astype(np.int64) + self.size).max())
+        return self.offset.min() if high - low <= 4 * int(self.size.max()) else self.offset
+
+    @cached_property
     def _encoding(self) -> np.ndarray:
-        width = 1 << int(self.size.max() - 1).bit_length()
-        entry = np.minimum(np.arange(width), self.size[:, None] - 1)
+        start = self.offset.astype(np.int64) - self._first
+        width = 1 << int((start + self.size - 1).max()).bit_length()
+        entry = np.arange(width) - start[:, None]
+        outside = (entry < 0) | (entry >= self.size[:, None] - 1)
+        entry = np.where(outside, self.size[:, None] - 1, entry)
         first, after = (np.take_along_axis(self.cdf, entry + i, axis=1).astype(np.uint32) for i in (0, 1))
-        escape = np.where(np.arange(width) >= self.size[:, None] - 1, ESCAPE_FLAG, np.uint32(0))
+        escape = np.where(outside, ESCAPE_FLAG, np.uint32(0))
         return (after - first) | (first << np.uint32(FREQUENCY_BITS)) | escape
 
     @cached_property

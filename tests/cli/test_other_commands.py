@@ -75,10 +75,14 @@ def test_train_passes_its_arguments_on(run, tmp_path, monkeypatch):
 
 def test_freeze_passes_its_arguments_on(run, tmp_path, monkeypatch):
     freezing = types.ModuleType("jaxicm.train.freeze")
-    freezing.__dict__.update(freeze=lambda folder, out: out.write_bytes(b"12345"))
+    freezing.__dict__.update(freeze=lambda folder, out, curve: out.write_bytes(b"12345" + str(curve).encode()))
     monkeypatch.setitem(sys.modules, "jaxicm.train.freeze", freezing)
     monkeypatch.setattr(jaxicm.train, "freeze", freezing, raising=False)
-    assert run("freeze", tmp_path, tmp_path / "w.safetensors").out == f"{tmp_path}/w.safetensors: 5 bytes\n"
+    out = tmp_path / "w.safetensors"
+    assert run("freeze", tmp_path, out).out == f"{out}: 9 bytes\n"
+    assert out.read_bytes() == b"12345None"
+    run("freeze", tmp_path, out, "--curve", "table.json")
+    assert out.read_bytes() == b"12345table.json"
 
 
 def test_a_grey_picture_has_a_demo_too(run, tmp_path, pixels, in_process):
