@@ -1,0 +1,1 @@
+"""Frozen networks that stand for "the machine": detectors, a segmenter and a perceptual backbone, in Flax."""
