@@ -1,4 +1,4 @@
-"""`jaxicm demo`: compress a sample picture, decode it in a second process, and compare with JPEG, WebP and AVIF."""
+"""`jaxicm demo`: compress a sample picture, decode it in a second process, and compare with conventional codecs."""
 
 import importlib.util
 from pathlib import Path
@@ -15,21 +15,27 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("demo"),
     quality: Annotated[float, typer.Option("--quality", "-q", help="1 to 100.")] = 50.0,
     model: Annotated[str, typer.Option("--model", help="Name from `jaxicm models`, or a weight file.")] = "fast",
+    against: Annotated[
+        str, typer.Option("--against", help="Codecs to compare with, for instance avif,jpeg,jpegxl,hevc,vvc.")
+    ] = "avif,webp,jpeg",
 ) -> None:
     """Compress a sample picture and compare.
 
-    The file is decoded in a second process; JPEG, WebP and AVIF get at least as many bytes. Writes picture.jicm,
+    The file is decoded in a second process; the conventional codecs get at least as many bytes. Writes picture.jicm,
     decoded.png and sheet.png (the original and the codecs side by side, enlarged).
     """
     from jaxicm.cli.jobs import make_folder
     from jaxicm.cli.terminal import Terminal, print_table
     from jaxicm.cli.values import choose_target
+    from jaxicm.errors import MissingDependency
+    from jaxicm.evaluate.anchors import find
     from jaxicm.evaluate.run import FreshDecoder
-    from jaxicm.evaluate.sheet import anchors_at_size, draw_sheet, rendering
+    from jaxicm.evaluate.sheet import anchor_at_size, draw_sheet, rendering
     from jaxicm.media.files import atomic_write
     from jaxicm.media.pictures import read_picture, write_picture
 
     choose_target(quality, None, None, None)
+    names = [find(name.strip()).name for name in against.split(",")]
     source = picture if picture is not None else sample_picture()
     original = read_picture(source)
     terminal = Terminal()
@@ -45,17 +51,21 @@ def demo(
     decoded = FreshDecoder.for_model(model).decode([data])[0]
     write_picture(out / "decoded.png", decoded)
 
-    ours = rendering(f"jaxicm {Path(model).stem} (quality {quality:g})", original.pixels, data, decoded)
-    others = {item.name.split()[0]: item for item in anchors_at_size(original.pixels, len(data))}
+    found = [rendering(f"jaxicm {Path(model).stem} (quality {quality:g})", original.pixels, data, decoded)]
+    for name in names:
+        try:
+            found.append(anchor_at_size(original.pixels, len(data), name))
+        except MissingDependency as missing:
+            terminal.note(str(missing))
     print_table(
         f"{original.pixels.shape[1]}x{original.pixels.shape[0]} pixels; the others: the nearest size not below ours",
         ("codec", "bytes", "bpp", "PSNR dB", "MS-SSIM"),
         [
             (item.name, f"{item.size_bytes:,}", f"{item.bpp:.4f}", f"{item.psnr:.2f}", f"{item.ms_ssim:.5f}")
-            for item in (ours, others["AVIF"], others["WebP"], others["JPEG"])
+            for item in found
         ],
     )
-    write_picture(out / "sheet.png", draw_sheet(original.pixels, [ours, others["AVIF"], others["JPEG"]]))
+    write_picture(out / "sheet.png", draw_sheet(original.pixels, found))
     print(f"wrote {out / 'decoded.png'} and {out / 'sheet.png'}")
 
 

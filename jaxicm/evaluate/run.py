@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from jaxicm.errors import InputError, JaxicmError
-from jaxicm.evaluate.anchors import VTM_KODAK, Curve
 from jaxicm.evaluate.bdrate import bd_rate, common_quality
 from jaxicm.evaluate.metrics import ms_ssim, psnr
+from jaxicm.evaluate.published import VTM_KODAK, Curve
 from jaxicm.media.pictures import read_picture
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxicm.evaluate.anchors import ANCHORS, at_size, decode_anchor
+from jaxicm.evaluate.anchors import find
+from jaxicm.evaluate.anchors.size import at_size
 from jaxicm.evaluate.metrics import ms_ssim, psnr
 
 _MARGIN = 12
@@ -52,23 +53,25 @@ def rendering(name: str, original: np.ndarray, data: bytes, decoded: np.ndarray)
     return Rendering(name, len(data), bpp, psnr(original, decoded), ms_ssim(original, decoded), decoded)
 
 
-def anchors_at_size(original: np.ndarray, size_bytes: int, names: Sequence[str] = tuple(ANCHORS)) -> list[Rendering]:
-    """Compress a picture with conventional codecs to the smallest files that are not smaller than a given one.
+def anchor_at_size(original: np.ndarray, size_bytes: int, name: str) -> Rendering:
+    """Compress a picture with a conventional codec to the smallest file that is not smaller than a given one.
 
     Args:
         original: uint8 [H, W, 3] or [H, W].
         size_bytes: the size to reach.
-        names: keys of `ANCHORS`.
+        name: a key of `ANCHORS`.
 
     Returns:
-        One rendering a codec, named with its setting.
+        The rendering, named with its setting.
+
+    Raises:
+        OptionError: unknown name.
+        MissingDependency: the codec is not installed.
     """
-    found = []
-    for name in names:
-        setting, data = at_size(name, original, size_bytes)
-        decoded = decode_anchor(data, grey=original.ndim == 2)
-        found.append(rendering(f"{ANCHORS[name].name} (quality {setting})", original, data, decoded))
-    return found
+    anchor = find(name)
+    setting, data = at_size(anchor, original, size_bytes)
+    decoded = anchor.decode(data, *original.shape[:2], grey=original.ndim == 2)
+    return rendering(f"{anchor.title} ({anchor.unit} {setting:g})", original, data, decoded.pixels)
 
 
 def detailed_crop(pixels: np.ndarray, side: int) -> tuple[slice, slice]:

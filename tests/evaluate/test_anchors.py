@@ -1,4 +1,4 @@
-"""Conventional codecs through Pillow: real files, and never fewer bytes than asked for."""
+"""Conventional codecs: real files of their formats, settings in order, the same pixels in other decoders."""
 
 import io
 
@@ -6,11 +6,23 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxicm.errors import OptionError
-from jaxicm.evaluate.anchors import ANCHORS, at_size, decode_anchor, encode_anchor, smallest_not_below
+from jaxicm.errors import InputError, OptionError
+from jaxicm.evaluate.anchors import ANCHORS, find
+from jaxicm.evaluate.anchors.size import at_size, smallest_not_below
 from jaxicm.evaluate.metrics import psnr
 
+FORMATS = {"jpeg": "JPEG", "jpeg444": "JPEG", "webp": "WEBP", "avif": "AVIF", "avif420": "AVIF", "jpeg2000": "JPEG2000"}
+SAMPLING = {"jpeg": (2, 2), "jpeg444": (1, 1)}
 
+
+def available(name: str):
+    anchor = find(name)
+    if reason := anchor.missing():
+        pytest.skip(reason)
+    return anchor
+
+
+@pytest.fixture(scope="module")
 def picture() -> np.ndarray:
     y, x, c = np.mgrid[0:64, 0:96, 0:3]
     noise = np.random.default_rng(0).integers(-12, 13, (64, 96, 3))
@@ -18,25 +30,55 @@ def picture() -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", ANCHORS)
-def test_an_anchor_makes_a_file_of_its_format_that_decodes(name):
-    data = encode_anchor(name, picture(), 80)
-    assert Image.open(io.BytesIO(data)).format == ANCHORS[name].format
-    assert psnr(decode_anchor(data), picture()) > 24
+def test_quality_and_size_rise_along_the_default_settings(name, picture):
+    anchor = available(name)
+    settings = (anchor.default[0], anchor.default[-1])
+    coded = [anchor.encode(picture, setting) for setting in settings]
+    decoded = [anchor.decode(item.data, 64, 96) for item in coded]
+    assert len(coded[0].data) < len(coded[1].data)
+    quality = [psnr(item.pixels, picture) for item in decoded]
+    assert 18 < quality[0] < quality[1] - 2
+    assert all(item.cpu_s > 0 for item in (*coded, *decoded))
+    assert list(anchor.default) == sorted(anchor.default, reverse=not anchor.rising)
 
 
 @pytest.mark.parametrize("name", ANCHORS)
-def test_a_grey_picture_comes_back_grey(name):
-    assert decode_anchor(encode_anchor(name, picture()[..., 0], 50), grey=True).shape == (64, 96)
+def test_a_grey_picture_comes_back_grey(name, picture):
+    anchor = available(name)
+    grey = picture[:33, :47, 1].copy()
+    coded = anchor.encode(grey, anchor.default[len(anchor.default) // 2])
+    decoded = anchor.decode(coded.data, 33, 47, grey=True).pixels
+    assert (decoded.shape, decoded.dtype) == ((33, 47), np.uint8)
+    assert psnr(decoded, grey) > 24
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_pillow_makes_files_of_the_format(name, picture):
+    anchor = available(name)
+    image = Image.open(io.BytesIO(anchor.encode(picture, 40).data))
+    assert image.format == FORMATS[name]
+    if name in SAMPLING:
+        assert image.layer[0][1:3] == SAMPLING[name]
 
 
 @pytest.mark.parametrize("name", ["jpeg", "webp"])
-def test_the_file_nearest_from_above_is_found(name):
-    sizes = [len(encode_anchor(name, picture(), setting)) for setting in range(1, 101)]
+def test_the_file_nearest_from_above_is_found(name, picture):
+    anchor = find(name)
+    sizes = [len(anchor.encode(picture, setting).data) for setting in range(1, 101)]
     target = (min(sizes) + max(sizes)) // 2
-    setting, data = at_size(name, picture(), target)
+    setting, data = at_size(anchor, picture, target)
     assert len(data) >= target
-    assert len(encode_anchor(name, picture(), setting - 1)) < target
-    assert encode_anchor(name, picture(), setting) == data
+    assert len(anchor.encode(picture, setting - 1).data) < target
+    assert anchor.encode(picture, setting).data == data
+
+
+def test_a_falling_setting_in_fractions_is_found_too(picture):
+    anchor = available("jpegxl")
+    target = len(anchor.encode(picture, 2.0).data)
+    setting, data = at_size(anchor, picture, target)
+    assert len(data) >= target
+    assert setting >= 2.0
+    assert round(setting / anchor.step, 6) == round(setting / anchor.step)
 
 
 @pytest.mark.parametrize("target", range(-1, 12))
@@ -47,10 +89,21 @@ def test_bisection_equals_a_search_through_all_settings(target):
     assert (setting, len(data)) == (expected, sizes[expected])
 
 
-def test_unknown_names_and_settings_are_refused():
-    with pytest.raises(OptionError, match="unknown anchor 'gif'"):
-        encode_anchor("gif", picture(), 50)
-    with pytest.raises(OptionError, match="unknown anchor"):
-        at_size("gif", picture(), 50)
+def test_unknown_names_and_settings_are_refused(picture):
+    with pytest.raises(OptionError, match="unknown anchor 'gif'; choose from jpeg"):
+        find("gif")
     with pytest.raises(OptionError, match="from 1 to 100, got 101"):
-        encode_anchor("jpeg", picture(), 101)
+        find("jpeg").encode(picture, 101)
+    with pytest.raises(OptionError, match=r"a whole number, got 50\.5"):
+        find("jpeg").encode(picture, 50.5)
+    with pytest.raises(InputError, match=r"got float64 \(64, 96, 3\)"):
+        find("jpeg").encode(picture / 255, 50)
+    with pytest.raises(InputError, match=r"got uint8 \(64, 96, 4\)"):
+        find("jpeg").encode(np.zeros((64, 96, 4), np.uint8), 50)
+
+
+@pytest.mark.parametrize("name", ANCHORS)
+def test_what_fixes_the_bytes_is_named(name):
+    version = available(name).version()
+    assert len(version) >= 2
+    assert all(isinstance(key, str) and value and isinstance(value, str) for key, value in version.items())
