@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from jaxicm.errors import TargetError
+from jaxicm.media.fidelity import psnr
 
 if TYPE_CHECKING:
     from jaxicm.codecs.image import EncodeResult
 
 LOW, HIGH = 16, 1600
 """Range of 16 times the quality."""
+_LOSSLESS_DB = 100.0
+"""Stands for the PSNR of equal pictures: the search needs a finite number."""
 
 
 class Attempt(Protocol):
@@ -40,7 +43,10 @@ def search(attempt: Attempt, name: str, target: float, image: np.ndarray) -> "En
     limit = target * pixels / 8 if name == "bpp" else target
 
     def value(result: "EncodeResult") -> float:
-        return _psnr(image, result.reconstruction) if by_psnr else float(np.log(len(result.data)))
+        if not by_psnr:
+            return float(np.log(len(result.data)))
+        assert result.reconstruction is not None
+        return min(psnr(image, result.reconstruction), _LOSSLESS_DB)
 
     goal = limit if by_psnr else float(np.log(limit))
     low, high = attempt(LOW, reconstruct=by_psnr), attempt(HIGH, reconstruct=by_psnr)
@@ -67,9 +73,3 @@ def search(attempt: Attempt, name: str, target: float, image: np.ndarray) -> "En
         tried = (middle, result := attempt(middle, reconstruct=by_psnr), value(result))
         left, right = (left, tried) if tried[2] > goal or (by_psnr and tried[2] >= goal) else (tried, right)
     return right[1] if by_psnr else left[1]
-
-
-def _psnr(a: np.ndarray, b: np.ndarray | None) -> float:
-    assert b is not None
-    error = np.mean((a.astype(np.float64) - b) ** 2)
-    return float(10 * np.log10(255.0**2 / error)) if error else 100.0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import convolve2d
 
-from jaxicm.evaluate.metrics import MS_SSIM_WEIGHTS, ms_ssim, ms_ssim_db, psnr
+from jaxicm.evaluate.metrics import MS_SSIM_WEIGHTS, ms_ssim, ms_ssim_db, psnr, psnr_yuv
 
 
 def waves_and_noise(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
@@ -90,12 +90,35 @@ def test_psnr_equals_float_arithmetic_on_noise():
     assert psnr(a, b) == pytest.approx(10 * np.log10(255**2 / error))
 
 
+def test_psnr_of_yuv_equals_its_definition_in_float64():
+    a, b = waves_and_noise(50, 60)
+    # ITU-R BT.709: luma from the coefficients of red and blue, chroma scaled to the range of luma
+    to_yuv = np.array(
+        [
+            [0.2126, 0.7152, 0.0722],
+            [-0.2126 / 1.8556, -0.7152 / 1.8556, 0.5],
+            [0.5, -0.7152 / 1.5748, -0.0722 / 1.5748],
+        ]
+    )
+    squares = np.mean(((a.astype(float) - b) @ to_yuv.T) ** 2, axis=(0, 1))
+    y, u, v = 10 * np.log10(255**2 / squares)
+    assert psnr_yuv(a, b) == pytest.approx((6 * y + u + v) / 8, abs=1e-4)
+
+
+def test_a_plane_without_error_has_no_say_in_psnr_of_yuv():
+    a, _ = waves_and_noise(40, 41)
+    brighter = np.minimum(a, 250) + np.uint8(5)
+    assert psnr_yuv(np.minimum(a, 250), brighter) == pytest.approx(20 * np.log10(255 / 5), abs=1e-4)
+    assert psnr_yuv(a[..., 0], brighter[..., 0]) == psnr(a[..., 0], brighter[..., 0])
+    assert psnr_yuv(a, a) == float("inf")
+
+
 def test_ms_ssim_in_decibels():
     assert ms_ssim_db(0.99) == pytest.approx(20.0)
     assert ms_ssim_db(1.0) == float("inf")
 
 
-@pytest.mark.parametrize("metric", [psnr, ms_ssim])
+@pytest.mark.parametrize("metric", [psnr, psnr_yuv, ms_ssim])
 def test_pictures_that_do_not_compare_are_refused(metric):
     a = np.zeros((8, 8, 3), np.uint8)
     for b in (a[:7], a.astype(np.float32), a[..., 0]):
