@@ -74,7 +74,8 @@ class TaskObserver:
         *,
         threshold: float = THRESHOLD,
     ):
-        self.name, self.digest = network.name, network.digest
+        self.name = network.name
+        self.digest: str | None = network.digest
         self.ground_truth = None if not network.outputs else "pseudo" if truth is None else "real"
         self._network, self._pictures, self._annotated, self._threshold = network, pictures, truth, threshold
         self._originals: OrderedDict[str, dict[str, np.ndarray]] = OrderedDict()

@@ -84,9 +84,9 @@ class CheckerboardObserver:
         pictures: files of the originals by name.
     """
 
-    name = "checkerboard"
-    digest = None
-    ground_truth = None
+    name: str = "checkerboard"
+    digest: str | None = None
+    ground_truth: str | None = None
 
     def __init__(self, pictures: Mapping[str, Path]):
         self._pictures = pictures
