@@ -29,7 +29,7 @@ def demo(
     from jaxicm.cli.values import choose_target
     from jaxicm.errors import MissingDependency
     from jaxicm.evaluate.anchors import find
-    from jaxicm.evaluate.run import FreshDecoder
+    from jaxicm.evaluate.fresh import FreshDecoder
     from jaxicm.evaluate.sheet import anchor_at_size, draw_sheet, rendering
     from jaxicm.media.files import atomic_write
     from jaxicm.media.pictures import read_picture, write_picture

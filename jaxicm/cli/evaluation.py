@@ -1,72 +1,209 @@
-"""`jaxicm eval`: the table of rate and quality on a folder of pictures, from real files."""
+"""`jaxicm eval`: rate, quality, seconds and task accuracy of a codec on pictures, from real files."""
 
-from collections.abc import Sequence
+import contextlib
+import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jaxicm.cli.terminal import Terminal
+
 if TYPE_CHECKING:
-    from jaxicm.evaluate.run import Point
+    from jaxicm.evaluate.journal import Journal
+    from jaxicm.evaluate.picture_set import PictureSet
+    from jaxicm.evaluate.run import Observer, Plan
+    from jaxicm.evaluate.subjects import Subject
+
+EXIT_FAILURES = 2
+EXIT_INTERRUPTED = 130
 
 
 def evaluate(
+    codec: Annotated[
+        str, typer.Argument(help="Name from `jaxicm models`, a weight file, or jpeg, webp, avif, vvc, ...")
+    ],
     folder: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
     qualities: Annotated[
-        str, typer.Option("--qualities", help="Qualities, separated by commas.")
-    ] = "5,20,35,50,65,80,95",
-    out: Annotated[Path | None, typer.Option("--out", help="JSON file for all numbers.")] = None,
-    model: Annotated[str, typer.Option("--model", help="Name from `jaxicm models`, or a weight file.")] = "fast",
+        str | None, typer.Option("--qualities", help="Qualities or QPs, separated by commas; by default a whole curve.")
+    ] = None,
+    scales: Annotated[
+        str, typer.Option("--scales", help="Input scales in per cent, of 100,75,50,25; measured at full size.")
+    ] = "100",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Run file (.json); a journal (.jsonl) beside it lets a run go on.")
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Decode in a second process, as a receiver would.")] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", min=1, help="Processes; by default all for conventional codecs, 1 for learned ones."),
+    ] = None,
+    crops: Annotated[
+        int, typer.Option("--crops", min=0, help="Write the crop with most detail of so many pictures.")
+    ] = 0,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="KEY=VALUE for tables of ablations; may be repeated.")
+    ] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", help="Task network to run on decoded pictures; may be repeated.")
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", help="COCO JSON with the ground truth of the pictures.")
+    ] = None,
+    pseudo: Annotated[
+        bool, typer.Option("--pseudo", help="Take detections on the original pictures as ground truth.")
+    ] = False,
+    known_as: Annotated[
+        str | None,
+        typer.Option("--set", help="Set with published curves that the pictures are (Kodak is recognised by itself)."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where --out has another run.")] = False,
 ) -> None:
-    """Measure rate and quality on pictures.
+    """Measure a codec on pictures, from real files.
 
-    Prints bpp, PSNR and MS-SSIM per picture and in the mean, from real files, and the BD-rate over the published VTM
-    curve. That curve is that of the 24 Kodak pictures: on other pictures the BD-rate means nothing.
+    Prints bpp, PSNR, MS-SSIM and seconds of every picture and in the mean, and the BD-rate over the published VTM curve
+    where the pictures are those of that curve. With --out nothing that is finished is lost: the same command goes on
+    after an interruption, and one with more qualities, pictures or tasks measures only what is new. Seconds are wall
+    seconds for learned codecs and CPU seconds of one thread for conventional ones.
     """
-    import json
+    from jaxicm.cli.evaluation_tables import print_run
+    from jaxicm.cli.values import parse_choices, parse_labels, parse_numbers
+    from jaxicm.errors import OptionError
+    from jaxicm.evaluate.crops import Crops
+    from jaxicm.evaluate.journal import Journal
+    from jaxicm.evaluate.picture_set import survey
+    from jaxicm.evaluate.published import curves
+    from jaxicm.evaluate.run import Plan
+    from jaxicm.evaluate.scaling import SCALES
+    from jaxicm.evaluate.session import header, session
+    from jaxicm.evaluate.subjects import subject
 
-    from jaxicm.cli.terminal import Terminal, print_table
-    from jaxicm.cli.values import parse_qualities
-    from jaxicm.evaluate.run import FreshDecoder, measure, report
-    from jaxicm.media.files import atomic_write, find_pictures
-
-    wanted = parse_qualities(qualities)
-    pictures = find_pictures(folder)
-
-    import jaxicm
-
-    codec = jaxicm.load(model)
-    points = []
-    with Terminal() as terminal:
-        for picture in terminal.track(pictures, "measuring"):
-            points += measure(codec, picture, wanted, FreshDecoder.for_model(model) if fresh else None)
-            terminal.result(picture_line(picture, points[-len(wanted) :]))
-    summary = report(points)
-    print_table(
-        f"mean of {len(pictures)} pictures, model {codec.info.name}",
-        ("quality", "bpp", "PSNR dB", "MS-SSIM", "encode s", "decode s"),
-        [
-            (
-                f"{row['quality']:g}",
-                f"{row['bpp']:.4f}",
-                f"{row['psnr']:.3f}",
-                f"{row['ms_ssim']:.5f}",
-                f"{row['encode_s']:.3f}",
-                "" if row["decode_s"] is None else f"{row['decode_s']:.3f}",
-            )
-            for row in summary["curve"]
-        ],
+    labels = parse_labels(label or [])
+    wanted = None if qualities is None else parse_numbers(qualities, "--qualities")
+    sizes = parse_choices(scales, "--scales", SCALES)
+    if crops and out is None:
+        raise OptionError("--crops needs --out FILE.json: the crops are written beside that file")
+    if known_as is not None:
+        curves(known_as)  # refuses unknown names
+    _check_out(out, overwrite)
+    pictures = survey(folder, known_as)
+    item = subject(codec, fresh=fresh)
+    for setting in wanted or ():
+        item.check(setting)
+    terminal = Terminal()
+    plan = Plan(
+        wanted or item.default,
+        sizes,
+        jobs or _default_jobs(item.kind),
+        _perceptual(terminal),
+        _observers(terminal, pictures, task or [], annotations, pseudo),
+        Crops(out.with_suffix(".crops"), [p.name for p in pictures.pictures], crops) if crops and out else None,
     )
-    rate = summary["bd_rate_percent"]
-    anchor = summary["anchor"]
-    print(f"BD-rate over {anchor}: " + (summary["bd_rate_refused"] if rate is None else f"{rate:+.2f} %"))
+    command = shlex.join(["jaxicm", *sys.argv[1:]])
+    journal_path = None if out is None else out.with_suffix(".jsonl")
+    with Journal.open(journal_path, header(item, fresh=fresh), overwrite=overwrite) as journal:
+        journal.begin(session(item, pictures, plan, labels=labels, command=command), pictures.pictures)
+        failures, run = _work(terminal, plan, item, pictures, journal, journal_path, out)
+    print_run(run)
+    if failures:
+        print(f"jaxicm: error: {failures} failed; the same command tries them again", file=sys.stderr)
+        raise typer.Exit(EXIT_FAILURES)
+
+
+def _work(
+    terminal: Terminal,
+    plan: "Plan",
+    item: "Subject",
+    pictures: "PictureSet",
+    journal: "Journal",
+    journal_path: Path | None,
+    out: Path | None,
+) -> tuple[int, dict[str, Any]]:
+    """Measure what is missing, print a line a picture, write the run file; return failures and its contents."""
+    from jaxicm.cli.evaluation_tables import picture_line
+    from jaxicm.evaluate import run_file
+    from jaxicm.evaluate.run import measure, outstanding, summarise
+
+    needs = outstanding(plan, pictures, journal)
+    whole = len(pictures.pictures) * len(plan.settings) * len(plan.scales)
+    if len(needs) < whole:
+        terminal.note(f"{whole - len(needs)} of {whole} measurements are in {journal_path} already")
+    left = {
+        picture.name: [need.key for need in needs if need.key.picture == picture.name] for picture in pictures.pictures
+    }
+    failures = 0
+    with _explaining_interruption(journal_path), terminal:
+        for finished in terminal.track(measure(plan, item, pictures, journal, needs), "measuring", len(needs)):
+            key = finished.key
+            if finished.failure is not None:
+                failures += 1
+                terminal.error(f"{key.picture}, quality {key.quality:g}, scale {key.scale} %: {finished.failure}")
+            left[key.picture].remove(key)
+            if not left[key.picture]:
+                terminal.result(picture_line(key.picture, plan, journal))
+        summarise(plan.observers, journal)
+    run = run_file.build(journal)
     if out is not None:
-        summary["model"] = {"name": codec.info.name, "digest": codec.info.digest}
-        atomic_write(out, json.dumps(summary, indent=1).encode())
+        run_file.write(out, run)
+    return failures, run
 
 
-def picture_line(picture: Path, points: "Sequence[Point]") -> str:
-    """Write the points of one picture as a line: quality, bpp, PSNR and MS-SSIM of each."""
-    cells = [f"{point.quality:g}: {point.bpp:.4f} {point.psnr:.2f} {point.ms_ssim:.4f}" for point in points]
-    return f"{picture.name}  " + " | ".join(cells)
+@contextlib.contextmanager
+def _explaining_interruption(journal_path: Path | None) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        kept = "nothing is kept without --out"
+        if journal_path is not None:
+            kept = f"all finished measurements are in {journal_path}; give the same command again to go on"
+        print(f"jaxicm: interrupted: {kept}", file=sys.stderr)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _check_out(out: Path | None, overwrite: bool) -> None:
+    from jaxicm.cli.jobs import make_folder
+    from jaxicm.errors import OptionError
+
+    if out is None:
+        return
+    if out.suffix != ".json":
+        raise OptionError(f"--out {out}: the name of a run file ends in .json; its journal takes .jsonl")
+    if out.exists() and not out.with_suffix(".jsonl").exists() and not overwrite:
+        raise OptionError(
+            f"{out} exists, but not the journal of its run; name another --out, or replace it with --overwrite"
+        )
+    make_folder(out.parent)
+
+
+def _default_jobs(kind: str) -> int:
+    import os
+
+    if kind == "learned":
+        return 1  # a second process would disturb the clock
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _perceptual(terminal: Terminal) -> Any:
+    """Return the function that measures LPIPS, or None and a line that says what it lacks."""
+    from jaxicm.errors import JaxicmError
+
+    try:
+        from jaxicm.evaluate.lpips import load
+
+        return load()
+    except (JaxicmError, ModuleNotFoundError) as error:
+        terminal.note(f"no LPIPS: {error}")
+        return None
+
+
+def _observers(
+    terminal: Terminal, pictures: "PictureSet", tasks: list[str], annotations: Path | None, pseudo: bool
+) -> "list[Observer]":
+    if not tasks:
+        return []
+    from jaxicm.evaluate.accuracy import observers
+
+    files = {picture.name: picture.path for picture in pictures.pictures}
+    return observers(tasks, annotations, pseudo, files, on_missing=terminal.note)

@@ -110,7 +110,7 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job, Terminal], str], *, verb:
     """
     failures = 0
     with Terminal(results_to_stderr=any(job.target == "-" for job in jobs)) as terminal:
-        for job in terminal.track(jobs, verb):
+        for job in terminal.track(jobs, verb, len(jobs)):
             if no_clobber and job.target != "-" and Path(job.target).exists():
                 terminal.note(f"{job.target} exists, skipped")
                 continue

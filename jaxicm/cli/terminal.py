@@ -32,9 +32,15 @@ class Terminal:
             self._progress.stop()
             self._progress = None
 
-    def track(self, items: Sequence[T], verb: str) -> Iterator[T]:
-        """Yield the items under a progress bar, shown for several items on a terminal only."""
-        if len(items) < 2 or not sys.stderr.isatty():
+    def track(self, items: Iterable[T], verb: str, total: int) -> Iterator[T]:
+        """Yield the items under a progress bar, shown for several items on a terminal only.
+
+        Args:
+            items: how many there are is told by `total`.
+            verb: stands before the bar.
+            total: of items.
+        """
+        if total < 2 or not sys.stderr.isatty():
             yield from items
             return
         from rich.console import Console
@@ -45,7 +51,7 @@ class Terminal:
         console = Console(stderr=True, highlight=False, markup=False)
         self._progress = Progress(*columns, console=console, redirect_stdout=False, transient=True)
         self._progress.start()
-        task = self._progress.add_task(verb, total=len(items))
+        task = self._progress.add_task(verb, total=total)
         for item in items:
             yield item
             if self._progress is not None:

@@ -1,7 +1,8 @@
-"""Values that users write: sizes such as 40kB, colours, lists of numbers, and the one target of an encoding."""
+"""Values that users write: sizes such as 40kB, colours, lists of numbers, labels, and the one target of an encoding."""
 
 import math
 import re
+from collections.abc import Collection, Sequence
 from typing import TypedDict
 
 from jaxicm.errors import OptionError
@@ -60,19 +61,63 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     raise OptionError(f"--background {text!r} is not a colour; write for instance white, '#808080' or 128,128,128")
 
 
-def parse_qualities(text: str) -> list[float]:
-    """Parse qualities separated by commas, each from 1 to 100.
+def parse_numbers(text: str, option: str) -> tuple[float, ...]:
+    """Parse numbers separated by commas.
+
+    Args:
+        text: as the user wrote it.
+        option: its name in messages.
+
+    Returns:
+        The numbers, rising, each once, at least one.
 
     Raises:
-        OptionError: not numbers, none, or out of range.
+        OptionError: not numbers, or none.
     """
     try:
-        qualities = sorted({float(part) for part in text.split(",") if part.strip()})
+        numbers = sorted({float(part) for part in text.split(",") if part.strip()})
     except ValueError as error:
-        raise OptionError(f"--qualities {text!r} is not a list of numbers; write for instance 10,30,50") from error
-    if not qualities or any(not 1 <= quality <= 100 for quality in qualities):
-        raise OptionError(f"--qualities {text!r} must hold numbers from 1 to 100")
-    return qualities
+        raise OptionError(f"{option} {text!r} is not a list of numbers; write for instance 10,30,50") from error
+    if not numbers or not all(math.isfinite(number) for number in numbers):
+        raise OptionError(f"{option} {text!r} must hold numbers; write for instance 10,30,50")
+    return tuple(numbers)
+
+
+def parse_choices(text: str, option: str, choices: Collection[int]) -> tuple[int, ...]:
+    """Parse numbers separated by commas, each one of a few.
+
+    Args:
+        text: as the user wrote it.
+        option: its name in messages.
+        choices: what is allowed.
+
+    Returns:
+        The numbers, falling, each once.
+
+    Raises:
+        OptionError: none, or others than allowed.
+    """
+    numbers = parse_numbers(text, option)
+    if not set(numbers) <= set(choices):
+        raise OptionError(f"{option} {text!r} must hold numbers of {', '.join(map(str, choices))}")
+    return tuple(sorted((int(number) for number in numbers), reverse=True))
+
+
+def parse_labels(texts: Sequence[str]) -> dict[str, str]:
+    """Parse labels, each KEY=VALUE.
+
+    Raises:
+        OptionError: no "=", an empty key, or a key given twice.
+    """
+    labels: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key.strip():
+            raise OptionError(f"--label {text!r} is no label; write KEY=VALUE, for instance --label order=2x2")
+        if key.strip() in labels:
+            raise OptionError(f"--label {key.strip()} is given twice; give each key once")
+        labels[key.strip()] = value.strip()
+    return labels
 
 
 def choose_target(quality: float | None, bpp: float | None, size: str | None, psnr: float | None) -> Target:

@@ -37,7 +37,7 @@ def psnr_yuv(a: np.ndarray, b: np.ndarray) -> float:
         return psnr(a, b)
     # the conversion is linear: the error of a plane is the plane of the error
     error = a.reshape(-1, 3).astype(np.float32) - b.reshape(-1, 3)
-    luma = error @ np.array(_LUMA, np.float32)
+    luma = sum(error[:, channel] * np.float32(weight) for channel, weight in enumerate(_LUMA))
     planes = luma, (error[:, 2] - luma) / (2 * (1 - _LUMA[2])), (error[:, 0] - luma) / (2 * (1 - _LUMA[0]))
     weighted, weights = 0.0, 0
     for plane, weight in zip(planes, (6, 1, 1), strict=True):

@@ -1,202 +1,237 @@
-"""The table of a codec on a set of pictures: real files through the public interface, decoded and measured."""
+"""A run: a codec on a set of pictures at several operating points, from real files, noted one by one in a journal."""
 
-import dataclasses
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from jaxicm.errors import InputError, JaxicmError
-from jaxicm.evaluate.bdrate import bd_rate, common_quality
-from jaxicm.evaluate.metrics import ms_ssim, psnr
-from jaxicm.evaluate.published import VTM_KODAK, Curve
-from jaxicm.media.pictures import read_picture
+from jaxicm.errors import JaxicmError, OutputError
+from jaxicm.evaluate.coding import Need, Outcome, assess, code_file, decode, encode, finite, read_original
+from jaxicm.evaluate.crops import Crops
+from jaxicm.evaluate.journal import Entry, Journal, Key
+from jaxicm.evaluate.picture_set import PictureSet, SetPicture
+from jaxicm.evaluate.run_file import complete_points
+from jaxicm.evaluate.subjects import Subject
+from jaxicm.evaluate.workers import Workers
 
 
-class Codec(Protocol):
-    """Say what of a codec is used here."""
+class Observer(Protocol):
+    """Look at every decoded picture of a run, in the main process.
 
-    def encode(self, image: np.ndarray, *, quality: float) -> bytes:
-        """Compress uint8 pixels."""
+    Attributes:
+        name: unique in the run.
+        digest: of what fixes its observations, a network's weights; None where nothing can change.
+        ground_truth: "real", "pseudo", or None where there is none.
+    """
+
+    name: str
+    digest: str | None
+    ground_truth: str | None
+
+    def observe(self, picture: str, original: np.ndarray, decoded: np.ndarray) -> dict[str, Any]:
+        """Return what it saw, JSON-able.
+
+        Args:
+            picture: its name.
+            original: uint8 [H, W, 3] or [H, W].
+            decoded: uint8, of the same shape.
+        """
         ...
 
-    def decode(self, data: bytes) -> np.ndarray:
-        """Decode to uint8 pixels."""
+    def summarise(self, observations: Mapping[str, dict[str, Any]]) -> dict[str, float]:
+        """Return figures of one operating point from the observations of all its pictures."""
+        ...
+
+    def reference(self) -> dict[str, float] | None:
+        """Return the same figures of the uncoded pictures, or None where that has no meaning."""
         ...
 
 
 @dataclass(frozen=True)
-class Point:
-    """Hold the measurements of one picture at one quality.
+class Plan:
+    """Say what a run is to measure.
 
     Attributes:
-        picture: file name without its folder.
-        quality: as given to the encoder.
-        size_bytes: of the whole file.
-        bpp: bits per pixel of the original, all header bytes counted.
-        psnr: dB over all samples.
-        ms_ssim: in [0, 1].
-        encode_s: seconds of encoding; the first of a process includes compilation.
-        decode_s: seconds of decoding, or None where another process decoded.
+        settings: qualities or QPs of the codec.
+        scales: input scales in per cent.
+        jobs: processes. Conventional codecs run in all of them; of learned codecs only the measuring, and then their
+            seconds mean nothing and are left out.
+        lpips: the perceptual distance of two pictures of one shape, uint8 [H, W, 3] or [H, W]; None where its weights
+            are not at hand.
+        observers: look at the decoded pictures.
+        crops: writes crops, or None.
     """
 
-    picture: str
-    quality: float
-    size_bytes: int
-    bpp: float
-    psnr: float
-    ms_ssim: float
-    encode_s: float
-    decode_s: float | None
+    settings: tuple[float, ...]
+    scales: tuple[int, ...] = (100,)
+    jobs: int = 1
+    lpips: Callable[[np.ndarray, np.ndarray], float] | None = None
+    observers: Sequence[Observer] = ()
+    crops: Crops | None = None
 
 
 @dataclass(frozen=True)
-class FreshDecoder:
-    """Decode files in a new process, as their receiver would.
+class Finished:
+    """Hold a picture at an operating point that was worked on.
 
     Attributes:
-        model: name or weight file given to `jaxicm decode --model`; None lets the file's digest choose.
+        key: the picture and the operating point.
+        entry: all that is known, also from before.
+        failure: one line where it failed.
     """
 
-    model: str | None = None
-
-    @classmethod
-    def for_model(cls, model: str) -> "FreshDecoder":
-        """Make a decoder that names the weights only where the zoo does not have them.
-
-        Args:
-            model: a name of the zoo, or a weight file.
-
-        Returns:
-            A decoder.
-        """
-        return cls(model if Path(model).suffix == ".safetensors" else None)
-
-    def decode(self, files: Sequence[bytes]) -> list[np.ndarray]:
-        """Decode files with one call of `jaxicm decode`.
-
-        Args:
-            files: compressed files.
-
-        Returns:
-            Their pixels, uint8.
-
-        Raises:
-            JaxicmError: the process failed; the message holds what it printed.
-        """
-        with tempfile.TemporaryDirectory() as folder:
-            sources = [Path(folder) / f"{index}.jicm" for index in range(len(files))]
-            for source, data in zip(sources, files, strict=True):
-                source.write_bytes(data)
-            out = Path(folder) / "decoded"
-            command = [sys.executable, "-m", "jaxicm.cli", "decode", *map(str, sources), "--out-dir", str(out)]
-            command += ["--model", self.model] if self.model is not None else []
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode != 0:
-                raise JaxicmError(f"decoding in a second process failed: {done.stderr.strip()[-400:]}")
-            return [read_picture(out / f"{source.stem}.png").pixels for source in sources]
+    key: Key
+    entry: Entry
+    failure: str | None = None
 
 
-def measure(codec: Codec, picture: Path, qualities: Sequence[float], fresh: FreshDecoder | None = None) -> list[Point]:
-    """Measure one picture at several qualities.
+def outstanding(plan: Plan, pictures: PictureSet, journal: Journal) -> list[Need]:
+    """List what the journal does not know yet.
 
     Args:
-        codec: encodes, and decodes where `fresh` is None.
-        picture: a picture file.
-        qualities: each from 1 to 100.
-        fresh: decodes in a second process.
+        plan: what is wanted.
+        pictures: of the run.
+        journal: what is known.
 
     Returns:
-        One point a quality, in their order.
+        What to find out, picture by picture.
     """
-    original = read_picture(picture).pixels
-    files, encode_s = [], []
-    for quality in qualities:
-        start = time.perf_counter()
-        files.append(codec.encode(original, quality=quality))
-        encode_s.append(time.perf_counter() - start)
-    decoded, decode_s = [], []
-    if fresh is not None:
-        decoded, decode_s = fresh.decode(files), [None] * len(files)
-    else:
-        for data in files:
-            start = time.perf_counter()
-            decoded.append(codec.decode(data))
-            decode_s.append(time.perf_counter() - start)
-    pixels = original.shape[0] * original.shape[1]
-    return [
-        Point(
-            picture=picture.name,
-            quality=quality,
-            size_bytes=len(data),
-            bpp=8 * len(data) / pixels,
-            psnr=psnr(original, image),
-            ms_ssim=ms_ssim(original, image),
-            encode_s=seconds,
-            decode_s=decode_seconds,
-        )
-        for quality, data, image, seconds, decode_seconds in zip(
-            qualities, files, decoded, encode_s, decode_s, strict=True
-        )
-    ]
+    needs = []
+    for picture in pictures.pictures:
+        for scale in plan.scales:
+            for setting in plan.settings:
+                key = Key(picture.name, setting, scale)
+                entry = journal.entries.get(key, Entry())
+                need = Need(
+                    key,
+                    measure=not entry.measured,
+                    lpips=plan.lpips is not None and entry.measured.get("lpips") is None,
+                    observers=tuple(item.name for item in plan.observers if item.name not in entry.observations),
+                    crop=plan.crops is not None and plan.crops.lacks(key, entry),
+                )
+                if need.measure or need.decoded:
+                    needs.append(need)
+    return needs
 
 
-def mean_curve(points: Sequence[Point]) -> list[dict[str, Any]]:
-    """Average the points of all pictures at each quality.
+def measure(
+    plan: Plan, item: Subject, pictures: PictureSet, journal: Journal, needs: Sequence[Need]
+) -> Iterator[Finished]:
+    """Find out what is wanted and note it in the journal, each picture and operating point when it is finished.
 
     Args:
-        points: of one or more pictures.
+        plan: of the run.
+        item: the codec.
+        pictures: of the run.
+        journal: is written.
+        needs: of `outstanding`.
 
-    Returns:
-        One dictionary a quality, rising: means of bpp, psnr (of dB) and ms_ssim; medians of encode_s and decode_s.
+    Yields:
+        What was finished or failed; other pictures go on after a failure.
     """
-    rows = []
-    for quality in sorted({point.quality for point in points}):
-        chosen = [point for point in points if point.quality == quality]
-        decode_s = [point.decode_s for point in chosen if point.decode_s is not None]
-        rows.append(
-            {
-                "quality": quality,
-                "bpp": float(np.mean([point.bpp for point in chosen])),
-                "psnr": float(np.mean([point.psnr for point in chosen])),
-                "ms_ssim": float(np.mean([point.ms_ssim for point in chosen])),
-                "encode_s": float(np.median([point.encode_s for point in chosen])),
-                "decode_s": float(np.median(decode_s)) if decode_s else None,
-            }
-        )
-    return rows
+    files = {picture.name: picture for picture in pictures.pictures}
+    with Workers(plan.jobs) as workers:
+        if item.kind == "conventional":
+            outcomes = workers.stream(code_file, ((item.name, files[need.key.picture].path, need) for need in needs))
+        else:
+            failures: list[Outcome] = []
+            coded = _code_here(item, files, needs, plan.jobs == 1, failures)
+            outcomes = _with_failures(workers.stream(assess, coded), failures)
+        for outcome in outcomes:
+            if outcome.failure is None:
+                outcome = _look(plan, files[outcome.need.key.picture], journal, outcome)
+            key = outcome.need.key
+            yield Finished(key, journal.entries.get(key, Entry()), outcome.failure)
 
 
-def report(points: Sequence[Point], anchor: Curve = VTM_KODAK) -> dict[str, Any]:
-    """Summarise measurements and compare their mean curve with a published one.
-
-    Args:
-        points: all measurements.
-        anchor: the curve to compare with; it must be of the same pictures to mean anything.
-
-    Returns:
-        JSON-able: `pictures` (every point), `curve` (means), `anchor`, `anchor_source`, `bd_rate_percent` (None where
-        it is refused), `bd_rate_refused` (why, or None), `common_psnr` (the interval compared).
-    """
-    curve = mean_curve(points)
-    bpp, quality = [row["bpp"] for row in curve], [row["psnr"] for row in curve]
-    percent, refused = None, None
+def _look(plan: Plan, picture: SetPicture, journal: Journal, outcome: Outcome) -> Outcome:
+    """Show a decoded picture to whoever wants to see it, and note everything."""
+    need, decoded = outcome.need, outcome.decoded
+    measured: dict[str, Any] = dict(outcome.measured)
+    observations: dict[str, Any] = {}
+    crop: dict[str, Any] = {}
+    failure = None
     try:
-        percent = bd_rate(anchor.bpp, anchor.psnr, bpp, quality)
-    except InputError as error:
-        refused = str(error)
-    return {
-        "curve": curve,
-        "anchor": anchor.name,
-        "anchor_source": anchor.source,
-        "bd_rate_percent": percent,
-        "bd_rate_refused": refused,
-        "common_psnr": list(common_quality(anchor.psnr, quality)),
-        "pictures": [dataclasses.asdict(point) for point in points],
-    }
+        if decoded is not None:
+            original = read_original(picture.path)
+            if need.crop and plan.crops is not None:
+                crop = plan.crops.write(need.key, original, decoded)
+            if need.lpips and plan.lpips is not None:
+                measured["lpips"] = finite(plan.lpips(original, decoded))
+            for observer in plan.observers:
+                if observer.name in need.observers:
+                    observations[observer.name] = observer.observe(picture.name, original, decoded)
+    except OutputError:
+        raise
+    except JaxicmError as error:
+        failure = str(error)
+    journal.add(need.key, measured, observations, crop)  # what was found out before a failure, too
+    return Outcome(need, failure=failure)
+
+
+def _code_here(
+    item: Subject, files: Mapping[str, SetPicture], needs: Sequence[Need], timed: bool, failures: list[Outcome]
+) -> Iterator[tuple[Any, ...]]:
+    """Encode and decode in this process, and yield the arguments of `assess`."""
+    for name in dict.fromkeys(need.key.picture for need in needs):
+        original = read_original(files[name].path)
+        wanted = [need for need in needs if need.key.picture == name]
+        if item.decodes_together:
+            try:
+                encoded = [encode(item, original, need.key) for need in wanted]
+                decoded = item.decode_together([one.data for one in encoded])
+            except JaxicmError as error:
+                failures += [Outcome(need, failure=str(error)) for need in wanted]
+                continue
+            for need, one, other in zip(wanted, encoded, decoded, strict=True):
+                yield original, one, other, need, timed
+            continue
+        for need in wanted:
+            try:
+                one = encode(item, original, need.key)
+                other = decode(item, one, original, need.key)
+            except JaxicmError as error:
+                failures.append(Outcome(need, failure=str(error)))
+                continue
+            yield original, one, other, need, timed
+
+
+def _with_failures(outcomes: Iterator[Outcome], failures: list[Outcome]) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        while failures:
+            yield failures.pop(0)
+        yield outcome
+    yield from failures
+
+
+def summarise(observers: Sequence[Observer], journal: Journal) -> None:
+    """Note the figures of observers at every operating point that all pictures were observed at.
+
+    Args:
+        observers: of the run.
+        journal: is read and written.
+    """
+    names = journal.session["pictures"]
+    points = complete_points(journal)
+    for observer in observers:
+        rows = []
+        for quality, scale in points:
+            entries = {name: journal.entries[Key(name, quality, scale)] for name in names}
+            seen = {name: entry.observations.get(observer.name) for name, entry in entries.items()}
+            whole = {name: one for name, one in seen.items() if one is not None}
+            if len(whole) == len(names):
+                rows.append({"quality": quality, "scale": scale, "figures": _clean(observer.summarise(whole))})
+        reference = observer.reference()
+        facts = {
+            "digest": observer.digest,
+            "ground_truth": observer.ground_truth,
+            "original": None if reference is None else _clean(reference),
+            "pictures": names,
+            "points": rows,
+        }
+        journal.note_task(observer.name, facts)
+
+
+def _clean(figures: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: finite(float(value)) for name, value in figures.items()}

@@ -9,7 +9,7 @@ import pytest
 
 import jaxicm.train
 from jaxicm.cli.demo import sample_picture
-from jaxicm.evaluate.run import FreshDecoder
+from jaxicm.evaluate.fresh import FreshDecoder
 from jaxicm.media.pictures import read_picture, write_picture
 
 

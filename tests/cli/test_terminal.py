@@ -13,7 +13,7 @@ class FakeTerminal(io.StringIO):
 
 def test_without_a_terminal_there_is_no_bar(capsys):
     with Terminal() as terminal:
-        for item in terminal.track([1, 2, 3], "working"):
+        for item in terminal.track([1, 2, 3], "working", 3):
             terminal.result(f"item {item}")
     assert capsys.readouterr() == ("item 1\nitem 2\nitem 3\n", "")
 
@@ -23,7 +23,7 @@ def test_the_bar_of_several_items_is_on_standard_error(monkeypatch):
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
     with Terminal() as terminal:
-        for item in terminal.track([1, 2, 3], "working"):
+        for item in terminal.track([1, 2, 3], "working", 3):
             terminal.result(f"item {item}")
             terminal.note("careful [brackets]")
     assert out.getvalue() == "item 1\nitem 2\nitem 3\n"
@@ -35,7 +35,7 @@ def test_one_item_has_no_bar(monkeypatch):
     err = FakeTerminal()
     monkeypatch.setattr(sys, "stderr", err)
     with Terminal(results_to_stderr=True) as terminal:
-        for _ in terminal.track([1], "working"):
+        for _ in terminal.track([1], "working", 1):
             terminal.result("done")
     assert err.getvalue() == "done\n"
 

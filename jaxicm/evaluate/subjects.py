@@ -1,0 +1,201 @@
+"""Codecs under test behind one interface: our learned codecs and the conventional ones."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from jaxicm.errors import InputError, MissingDependency, OptionError
+from jaxicm.evaluate.anchors import ANCHORS, Anchor
+from jaxicm.evaluate.fresh import FreshDecoder
+
+if TYPE_CHECKING:
+    from jaxicm.codecs.image import ImageCodec
+
+LEARNED_QUALITIES = (5.0, 20.0, 35.0, 50.0, 65.0, 80.0, 95.0)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Hold a compressed picture.
+
+    Attributes:
+        data: the whole file.
+        seconds: that encoding took, by the subject's clock.
+        parts_s: seconds by part: "analysis", "entropy" (probability networks), "coder" (rANS), "synthesis"; what is
+            missing to `seconds` is the container. Empty for conventional codecs.
+    """
+
+    data: bytes
+    seconds: float
+    parts_s: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DecodedPicture:
+    """Hold a decoded picture.
+
+    Attributes:
+        pixels: uint8 [H, W, 3] or [H, W].
+        seconds: that decoding took, by the subject's clock, or None where it cannot be told.
+        parts_s: as of `Encoded`.
+    """
+
+    pixels: np.ndarray
+    seconds: float | None
+    parts_s: dict[str, float] = field(default_factory=dict)
+
+
+class Subject(Protocol):
+    """Say what of a codec is used here.
+
+    Attributes:
+        name: short, as given by the user.
+        title: as printed.
+        kind: "conventional" codecs may run in several processes at once.
+        clock: what seconds are: "wall" of this machine with nothing else to do, or "cpu" of one thread.
+        identity: what fixes the bytes of its files; a run of another identity is another run.
+        figures: facts for reports: parameters, kmac_per_pixel, steps.
+        default: settings of a curve.
+        decodes_together: `decode_together` is cheaper for several files than one at a time.
+    """
+
+    name: str
+    title: str
+    kind: Literal["learned", "conventional"]
+    clock: Literal["wall", "cpu"]
+    identity: dict[str, Any]
+    figures: dict[str, Any]
+    default: tuple[float, ...]
+    decodes_together: bool
+
+    def check(self, setting: float) -> None:
+        """Raise `OptionError` where a quality or QP is none of this codec."""
+        ...
+
+    def encode(self, pixels: np.ndarray, setting: float) -> Encoded:
+        """Compress uint8 [H, W, 3] or [H, W]."""
+        ...
+
+    def decode(self, data: bytes, height: int, width: int, grey: bool = False) -> DecodedPicture:
+        """Decode a file of `encode` to uint8 [height, width, 3], or [height, width] where it was grey."""
+        ...
+
+    def decode_together(self, files: Sequence[bytes]) -> list[DecodedPicture]:
+        """Decode several files of one picture; only where `decodes_together`."""
+        ...
+
+
+class Learned:
+    """A learned codec of this package. Its seconds are wall seconds of whole calls, warm."""
+
+    kind: Literal["learned", "conventional"] = "learned"
+    clock: Literal["wall", "cpu"] = "wall"
+    default = LEARNED_QUALITIES
+
+    def __init__(self, codec: "ImageCodec", fresh: FreshDecoder | None = None):
+        info = codec.info
+        self.name = info.name
+        self.title = f"jaxicm {info.name}"
+        self.identity = {"digest": info.digest}
+        self.figures = {
+            "parameters": info.parameters,
+            "kmac_per_pixel": info.kmac_per_pixel,
+            "steps": info.steps,
+        }
+        self.decodes_together = fresh is not None
+        self._codec, self._fresh = codec, fresh
+        self._warm: set[tuple[int, ...]] = set()
+
+    def check(self, setting: float) -> None:
+        """Refuse a quality out of range."""
+        if not 1 <= setting <= 100:
+            raise OptionError(f"{self.title}: the quality must lie from 1 to 100, got {setting:g}")
+
+    def encode(self, pixels: np.ndarray, setting: float) -> Encoded:
+        """Compress a picture; the first of a size is compressed and decoded once before the clock starts."""
+        if pixels.shape not in self._warm:
+            self._warm.add(pixels.shape)
+            data = self._codec.encode(pixels, quality=setting)
+            if self._fresh is None:
+                self._codec.decode(data)
+        start = time.perf_counter()
+        result = self._codec.encode_detail(pixels, quality=setting)
+        return Encoded(result.data, time.perf_counter() - start, dict(result.timings_s))
+
+    def decode(self, data: bytes, height: int, width: int, grey: bool = False) -> DecodedPicture:
+        """Decode a file, which knows its size itself."""
+        del height, width, grey
+        start = time.perf_counter()
+        result = self._codec.decode_detail(data)
+        return DecodedPicture(result.image, time.perf_counter() - start, dict(result.timings_s))
+
+    def decode_together(self, files: Sequence[bytes]) -> list[DecodedPicture]:
+        """Decode files in one new process; how long it worked on each cannot be told."""
+        assert self._fresh is not None
+        return [DecodedPicture(pixels, None) for pixels in self._fresh.decode(files)]
+
+
+class Conventional:
+    """A conventional codec. Its seconds are CPU seconds of one thread."""
+
+    kind: Literal["learned", "conventional"] = "conventional"
+    clock: Literal["wall", "cpu"] = "cpu"
+    decodes_together = False
+
+    def __init__(self, anchor: Anchor):
+        self.name, self.title = anchor.name, anchor.title
+        self.default = anchor.default
+        self.identity: dict[str, Any] = dict(anchor.version())
+        self.figures: dict[str, Any] = {}
+        self._anchor = anchor
+
+    def check(self, setting: float) -> None:
+        """Refuse a setting that the encoder does not take."""
+        self._anchor.check(np.zeros((1, 1, 3), np.uint8), setting)
+
+    def encode(self, pixels: np.ndarray, setting: float) -> Encoded:
+        """Compress a picture."""
+        coded = self._anchor.encode(pixels, setting)
+        return Encoded(coded.data, coded.cpu_s)
+
+    def decode(self, data: bytes, height: int, width: int, grey: bool = False) -> DecodedPicture:
+        """Decode a file or stream."""
+        decoded = self._anchor.decode(data, height, width, grey)
+        return DecodedPicture(decoded.pixels, decoded.cpu_s)
+
+    def decode_together(self, files: Sequence[bytes]) -> list[DecodedPicture]:
+        """Is not offered: a new process for each file is what many of these codecs are anyway."""
+        raise NotImplementedError
+
+
+def subject(name: str, *, fresh: bool = False) -> Subject:
+    """Return the codec of a name.
+
+    Args:
+        name: a conventional codec (a key of `ANCHORS`), a model of the zoo, or a weight file.
+        fresh: decode files of learned codecs in a new process.
+
+    Returns:
+        The codec, loaded.
+
+    Raises:
+        InputError: there is no such codec.
+        MissingDependency: a conventional codec is not installed.
+    """
+    if name in ANCHORS:
+        line = ANCHORS[name].missing()
+        if line is not None:
+            raise MissingDependency(line)
+        return Conventional(ANCHORS[name])
+    import jaxicm
+
+    try:
+        codec = jaxicm.load(name)
+    except InputError as error:
+        if name.endswith(".safetensors"):
+            raise
+        raise InputError(f"{error}; or a conventional codec: {', '.join(ANCHORS)}") from error
+    return Learned(codec, FreshDecoder.for_model(name) if fresh else None)
