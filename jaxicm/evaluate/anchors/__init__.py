@@ -6,11 +6,16 @@ do not disturb each other's CPU seconds.
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal
 
 from jaxicm.errors import OptionError
 from jaxicm.evaluate.anchors.interface import Anchor, Coded, Decoded
 from jaxicm.evaluate.anchors.jpegxl import JpegXlAnchor
 from jaxicm.evaluate.anchors.pillow import Jpeg2000Anchor, PillowAnchor
+from jaxicm.evaluate.anchors.video import VideoAnchor
+from jaxicm.media.ffmpeg import FfmpegCodec
+from jaxicm.media.video_codec import VideoCodec
+from jaxicm.media.vtm import VtmCodec
 
 __all__ = ["ANCHORS", "Anchor", "Coded", "Decoded", "find"]
 
@@ -21,6 +26,19 @@ _GREY_AVIF = {"subsampling": "4:0:0"}
 
 _JPEG_QUALITIES = (5, 10, 20, 30, 50, 65, 75, 85, 92)
 _AVIF_QUALITIES = (20, 30, 40, 50, 60, 70, 80, 90)
+_QPS = (47, 42, 37, 32, 27, 22)  # those of the literature on machine tasks
+
+
+def _video(
+    name: str,
+    title: str,
+    codec: VideoCodec,
+    default: tuple[float, ...],
+    chroma: Literal["420", "444"] = "420",
+    bits: Literal[8, 10] = 10,
+) -> VideoAnchor:
+    return VideoAnchor(name, title, codec.qps, default, rising=False, unit="QP", codec=codec, chroma=chroma, bits=bits)
+
 
 ANCHORS: Mapping[str, Anchor] = MappingProxyType(
     {
@@ -87,6 +105,13 @@ ANCHORS: Mapping[str, Anchor] = MappingProxyType(
                 feature="jpg_2000",
                 options={"irreversible": True, "no_jp2": True},
             ),
+            _video("hevc", "HEVC 4:2:0", FfmpegCodec("hevc", "slower"), _QPS),
+            _video("hevc444", "HEVC 4:4:4", FfmpegCodec("hevc", "slower"), _QPS, chroma="444"),
+            _video("av1", "AV1 4:4:4", FfmpegCodec("av1", "3"), (58, 50, 42, 34, 26, 18, 10), chroma="444"),
+            _video("vvc", "VVC (vvenc medium) 4:2:0", FfmpegCodec("vvc", "medium"), _QPS),
+            _video("vvc-faster", "VVC (vvenc faster) 4:2:0", FfmpegCodec("vvc", "faster"), _QPS),
+            # 8 bit: what the published curves of VTM were made with
+            _video("vtm", "VTM 4:4:4", VtmCodec(), _QPS, chroma="444", bits=8),
         )
     }
 )

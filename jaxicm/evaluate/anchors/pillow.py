@@ -10,7 +10,7 @@ import numpy as np
 from jaxicm.evaluate.anchors.interface import Anchor, Coded, Decoded, thread_timed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PillowAnchor(Anchor):
     """Describe a codec of Pillow.
 
@@ -21,8 +21,8 @@ class PillowAnchor(Anchor):
         grey_options: those that differ for a grey picture.
     """
 
-    format: str = ""
-    feature: str = ""
+    format: str
+    feature: str
     options: Mapping[str, Any] = field(default_factory=dict)
     grey_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -66,7 +66,7 @@ class PillowAnchor(Anchor):
         return {"quality": int(setting)}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Jpeg2000Anchor(PillowAnchor):
     """Describe JPEG 2000; its setting is the PSNR in dB that the encoder aims at."""
 

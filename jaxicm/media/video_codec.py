@@ -1,0 +1,137 @@
+"""What a video codec is here: frames of planes in, a stream out, and back. A still picture is a clip of one frame."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from jaxicm.errors import InputError, OptionError
+from jaxicm.media.yuv import PlanarFormat, Planes
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Hold a coded clip.
+
+    Attributes:
+        data: the whole elementary stream, its parameter sets included.
+        cpu_s: CPU seconds of the encoder's process.
+    """
+
+    data: bytes
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class DecodedClip:
+    """Hold a decoded clip.
+
+    Attributes:
+        frames: in the order of display.
+        cpu_s: CPU seconds of the decoder's process.
+    """
+
+    frames: list[Planes]
+    cpu_s: float
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Say which pictures of a clip are intra pictures and what the others refer to.
+
+    Attributes:
+        period: pictures from one intra picture to the next; 1 makes all of them intra, 0 only the first.
+        low_delay: refer to earlier pictures only.
+        rate_hz: pictures a second.
+    """
+
+    period: int = 1
+    low_delay: bool = False
+    rate_hz: int = 30
+
+    def __post_init__(self) -> None:
+        if self.period < 0 or self.rate_hz < 1:
+            raise OptionError(f"period >= 0 and rate_hz >= 1 expected, got {self.period} and {self.rate_hz}")
+
+
+INTRA = Structure()
+
+
+class VideoCodec(Protocol):
+    """Encode and decode clips; `jaxicm.media.ffmpeg.FfmpegCodec` and `jaxicm.media.vtm.VtmCodec` do."""
+
+    @property
+    def title(self) -> str:
+        """The codec as printed."""
+        ...
+
+    @property
+    def qps(self) -> tuple[int, int]:
+        """Lowest and highest QP."""
+        ...
+
+    @property
+    def chromas(self) -> tuple[str, ...]:
+        """The chroma formats that it takes."""
+        ...
+
+    def missing(self) -> str | None:
+        """Return None where the codec can run, or one line that says how to install it."""
+        ...
+
+    def version(self) -> dict[str, str]:
+        """Return what fixes the bytes: version of the program and options of the encoder."""
+        ...
+
+    def encode(self, frames: Sequence[Planes], form: PlanarFormat, qp: int, structure: Structure = INTRA) -> Stream:
+        """Encode a clip.
+
+        Args:
+            frames: at least one, planes of `form`.
+            form: of the frames, of any size; odd and very small sides are padded by repetition of the edge.
+            qp: within `qps`.
+            structure: of the intra pictures and references.
+
+        Returns:
+            The stream and the CPU seconds.
+
+        Raises:
+            InputError: no frame, or frames of another format.
+            OptionError: QP out of range, or a chroma format that the codec does not take.
+            MissingDependency: the codec is not installed.
+            JaxicmError: the encoder failed.
+        """
+        ...
+
+    def decode(self, data: bytes, form: PlanarFormat) -> DecodedClip:
+        """Decode a stream of `encode`.
+
+        Args:
+            data: the stream.
+            form: as given to `encode`.
+
+        Returns:
+            The frames and the CPU seconds.
+
+        Raises:
+            CorruptFile: the stream does not hold whole frames of this format.
+            MissingDependency: the codec is not installed.
+        """
+        ...
+
+
+def check_clip(codec: VideoCodec, frames: Sequence[Planes], form: PlanarFormat, qp: int) -> None:
+    """Refuse what a codec does not take.
+
+    Raises:
+        InputError: no frame.
+        OptionError: QP out of range or not whole, or a chroma format that the codec does not take.
+    """
+    if not frames:
+        raise InputError(f"{codec.title}: a clip has at least one frame, got none")
+    low, high = codec.qps
+    if not low <= qp <= high or qp != int(qp):
+        raise OptionError(f"{codec.title}: QP must be a whole number from {low} to {high}, got {qp:g}")
+    if form.chroma not in codec.chromas:
+        raise OptionError(
+            f"{codec.title}: chroma {form.chroma} is not supported; choose from {', '.join(codec.chromas)}"
+        )
