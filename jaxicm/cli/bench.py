@@ -1,7 +1,7 @@
 """`jaxicm bench`: speed, memory and start, measured here."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -10,103 +10,101 @@ def bench(
     model: Annotated[str, typer.Option("--model", help="Name from `jaxicm models`, or a weight file.")] = "fast",
     picture: Annotated[Path | None, typer.Option("--picture", help="A picture; by default a package's sample.")] = None,
     quality: Annotated[float, typer.Option("--quality", "-q", help="1 to 100.")] = 50.0,
+    parts: Annotated[bool, typer.Option("--parts", help="The compiled parts only.")] = False,
+    size: Annotated[str, typer.Option("--size", help="Width x height of the picture for the parts.")] = "768x512",
+    batch: Annotated[
+        str | None, typer.Option("--batch", help="Calls of a part to join; 1,2,4,8, with --quick 1,4.")
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Few repeats, 1024x1024 as the large size.")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for all numbers.")] = None,
 ) -> None:
     """Measure speed, memory and start.
 
     Encoding and decoding at 768x512 and 4096x4096 with files on the disk, the entropy coder alone, the memory of a
-    process that decodes the large picture, and how long a new process takes. Medians after a warm-up; the picture is
-    cut, or mirrored at its edges, to each size. Nothing else should run meanwhile.
+    process that decodes the large picture, and how long a new process takes. Then every compiled part of the codec on
+    the device: throughput against the measured rates of matrix products and of copying, batches, transfers, memory,
+    compile time and the number of compilations. Medians after a warm-up; the picture is cut, or mirrored at its edges,
+    to each size. Nothing else should run meanwhile; if something does, the report says so.
     """
     import json
+    import os
+    import shlex
 
+    from jaxicm.cli.bench_report import print_parts, print_summary, print_whole_codec
     from jaxicm.cli.demo import sample_picture
     from jaxicm.cli.values import choose_target
     from jaxicm.media.files import atomic_write
     from jaxicm.media.pictures import read_picture
 
     choose_target(quality, None, None, None)
+    height, width = parse_shape(size)
+    batches = None if batch is None else parse_batches(batch)
     pixels = read_picture(picture if picture is not None else sample_picture()).pixels
+    # Second processes share the device: neither may take all its memory at its start.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    words = ["jaxicm", "bench", "--model", model, "--quality", f"{quality:g}", "--size", size]
+    words += ["--batch", batch] if batch else []
+    words += ["--picture", str(picture)] if picture else []
+    words += ["--parts"] * parts + ["--quick"] * quick
+
+    from rich.console import Console
 
     from jaxicm.evaluate.bench import bench as measure
 
-    found = measure(model, pixels, quick=quick, quality=quality)
-    print_report(found)
+    with Console(stderr=True).status("starting") as status:  # shown on a terminal only
+        found = measure(
+            model,
+            pixels,
+            quick=quick,
+            quality=quality,
+            parts_only=parts,
+            size=(height, width),
+            batches=batches,
+            command=shlex.join(words),
+            say=lambda what: status.update(f"measuring {what}"),
+        )
+    print_summary(found)
+    if not parts:
+        print_whole_codec(found)
+    print_parts(found["parts"], found["machine"]["platform"] == "cpu")
     if json_file is not None:
         atomic_write(json_file, json.dumps(found, indent=1).encode())
 
 
-def print_report(found: dict[str, Any]) -> None:
-    """Print what `jaxicm.evaluate.bench.bench` measured."""
-    from jaxicm.cli.terminal import print_table
+def parse_shape(text: str) -> tuple[int, int]:
+    """Parse width x height, each from 1 to 16384.
 
-    machine, model = found["machine"], found["model"]
-    print(
-        f"{machine['cpus']} CPUs ({machine['machine']}), load {machine['load']}, device {machine['device']}, "
-        f"jax {machine['jax']}, numpy {machine['numpy']}, Python {machine['python']}"
-    )
-    costs = ", ".join(f"{part} {cost:.2f}" for part, cost in model["kmac_per_pixel"].items())
-    print(
-        f"model {model['name']} ({model['digest'][:16]}): {model['parameters']:,} parameters, "
-        f"{model['steps']} sequential steps, kMAC/pixel: {costs}"
-    )
-    parts = ("analysis", "entropy", "coder", "synthesis", "file")
-    rows = []
-    for timed in found["pictures"]:
-        for way in ("encode", "decode"):
-            one = timed[way]
-            cells = [f"{1000 * one['parts_s'][part]:.1f}" if part in one["parts_s"] else "" for part in parts]
-            rows.append(
-                (
-                    f"{way} {timed['size'][1]}x{timed['size'][0]}, {timed['bpp']:.3f} bpp",
-                    f"{one['mp_per_s']:.2f}",
-                    f"{one['mp_per_cpu_s']:.2f}",
-                    f"{1000 * one['wall_s']:.1f}",
-                    *cells,
-                )
-            )
-    print_table("", ("medians", "MP/s", "MP/CPU-s", "ms", *(f"{part} ms" for part in parts)), rows)
-    small, large = (f"{timed['size'][1]}x{timed['size'][0]}" for timed in found["pictures"])
-    for way, ratio in found["time_per_pixel"].items():
-        print(f"{way} {large}: time a pixel {ratio['wall_s']:.2f} of that at {small} (CPU {ratio['cpu_s']:.2f})")
-    print(f"decode {large} in a new process: peak memory {found['peak_bytes'] / 2**30:.2f} GiB")
-    start = sorted(found["start_s"])
-    print(f"`jaxicm decode` of {small}, whole process, cache warm: {start[len(start) // 2]:.2f} s")
-    _print_coder(found["coder"])
-    if found["compressai"] is None:
-        print("compressai is not installed: no comparison with it")
-    else:
-        print_table(
-            "CompressAI in the same run, random weights (speed does not depend on them)",
-            ("model", "parameters", "encode MP/s", "decode MP/s"),
-            [
-                (
-                    row["model"],
-                    f"{row['parameters']:,}",
-                    *(f"{row[f'{way}_mp_per_s']:.3f}" for way in ("encode", "decode")),
-                )
-                for row in found["compressai"]
-            ],
-        )
+    Returns:
+        Height and width.
+
+    Raises:
+        OptionError: something else.
+    """
+    import re
+
+    from jaxicm.errors import OptionError
+
+    match = re.fullmatch(r"\s*(\d{1,5})\s*[xX]\s*(\d{1,5})\s*", text)
+    if match is None or not all(1 <= int(side) <= 16384 for side in match.groups()):
+        raise OptionError(f"--size {text!r} is not a size in pixels; write width x height, for instance 768x512")
+    return int(match[2]), int(match[1])
 
 
-def _print_coder(coder: dict[str, Any]) -> None:
-    from jaxicm.cli.terminal import print_table
+def parse_batches(text: str) -> list[int]:
+    """Parse numbers separated by commas, each from 1 to 4096.
 
-    print_table(
-        f"rANS alone, {coder['bits_per_symbol']:.2f} bits a symbol",
-        ("lanes", "encode Msym/CPU-s", "decode Msym/CPU-s", "overhead %"),
-        [
-            (
-                str(row["lanes"]),
-                f"{row['encode_msym_per_cpu_s']:.1f}",
-                f"{row['decode_msym_per_cpu_s']:.1f}",
-                f"{row['overhead_percent']:.2f}",
-            )
-            for row in coder["lanes"]
-        ],
-    )
-    for row in coder["default"]:
-        size, lanes, overhead = row["payload_bytes"], row["lanes"], row["overhead_percent"]
-        print(f"default lanes for {size:,} bytes: {lanes}, {overhead:.2f} % overhead")
+    Returns:
+        The numbers, rising.
+
+    Raises:
+        OptionError: something else.
+    """
+    from jaxicm.errors import OptionError
+
+    try:
+        batches = sorted({int(part) for part in text.split(",") if part.strip()})
+    except ValueError:
+        batches = []
+    if not batches or not 1 <= batches[0] <= batches[-1] <= 4096:
+        raise OptionError(f"--batch {text!r} is not a list of numbers from 1 to 4096; write for instance 1,2,4,8")
+    return batches
