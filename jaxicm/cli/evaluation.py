@@ -69,6 +69,7 @@ def evaluate(
     seconds for learned codecs and CPU seconds of one thread for conventional ones.
     """
     from jaxicm.cli.evaluation_tables import print_run
+    from jaxicm.cli.jobs import make_folder
     from jaxicm.cli.values import parse_choices, parse_labels, parse_numbers
     from jaxicm.errors import OptionError
     from jaxicm.evaluate.crops import Crops
@@ -92,6 +93,10 @@ def evaluate(
     item = subject(codec, fresh=fresh)
     for setting in wanted or ():
         item.check(setting)
+    journal_path = None
+    if out is not None:
+        make_folder(out.parent)
+        journal_path = out.with_suffix(".jsonl")
     terminal = Terminal()
     plan = Plan(
         wanted or item.default,
@@ -102,7 +107,6 @@ def evaluate(
         Crops(out.with_suffix(".crops"), [p.name for p in pictures.pictures], crops) if crops and out else None,
     )
     command = shlex.join(["jaxicm", *sys.argv[1:]])
-    journal_path = None if out is None else out.with_suffix(".jsonl")
     with Journal.open(journal_path, header(item, fresh=fresh), overwrite=overwrite) as journal:
         journal.begin(session(item, pictures, plan, labels=labels, command=command), pictures.pictures)
         failures, run = _work(terminal, plan, item, pictures, journal, journal_path, out)
@@ -163,7 +167,6 @@ def _explaining_interruption(journal_path: Path | None) -> Iterator[None]:
 
 
 def _check_out(out: Path | None, overwrite: bool) -> None:
-    from jaxicm.cli.jobs import make_folder
     from jaxicm.errors import OptionError
 
     if out is None:
@@ -174,7 +177,6 @@ def _check_out(out: Path | None, overwrite: bool) -> None:
         raise OptionError(
             f"{out} exists, but not the journal of its run; name another --out, or replace it with --overwrite"
         )
-    make_folder(out.parent)
 
 
 def _default_jobs(kind: str) -> int:

@@ -113,13 +113,16 @@ def freeze(run: Path, out: Path, curve: Path | None = None) -> str:
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
-    """Read the mean points of a table that `jaxicm eval --out` wrote.
+    """Read the mean points of a run file that `jaxicm eval --out` wrote, those at full size.
 
     Raises:
-      InputError: if the file is missing or no such table.
+      InputError: if the file is missing or no such file.
     """
     try:
-        rows = json.loads(path.read_text())["curve"]
-        return [{key: round(row[key], 5) for key in ("quality", "bpp", "psnr", "ms_ssim")} for row in rows]
+        results = json.loads(path.read_text())["results"]
+        columns = [results[key] for key in ("quality", "bpp", "psnr-rgb", "ms-ssim-rgb", "scale")]
+        rows = sorted(row for row in zip(*columns, strict=True) if row[-1] == 100)
+        names = ("quality", "bpp", "psnr", "ms_ssim")
+        return [dict(zip(names, (round(value, 5) for value in row[:-1]), strict=True)) for row in rows]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no table of `jaxicm eval --out` ({error}); make one first") from error
+        raise InputError(f"{path}: no run file of `jaxicm eval --out` ({error}); make one first") from error

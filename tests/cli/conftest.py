@@ -24,6 +24,13 @@ class EncodeResult:
     data: bytes
     quality: float
     reconstruction: np.ndarray | None
+    timings_s: dict[str, float] = field(default_factory=lambda: {"analysis": 0.001, "coder": 0.002})
+
+
+@dataclass(frozen=True)
+class DecodeResult:
+    image: np.ndarray
+    timings_s: dict[str, float] = field(default_factory=lambda: {"coder": 0.002, "synthesis": 0.003})
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,9 @@ class FakeCodec:
         shape = (header.height, header.width) + ((3,) if header.channels == 3 else ())
         levels = np.frombuffer(zlib.decompress(sections[0].payload), np.uint8).reshape(shape)
         return np.minimum(levels.astype(int) * self._step(header.quality_q4 // 16), 255).astype(np.uint8)
+
+    def decode_detail(self, data: bytes) -> DecodeResult:
+        return DecodeResult(self.decode(data))
 
     @staticmethod
     def _step(quality: int) -> int:

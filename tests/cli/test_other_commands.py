@@ -1,6 +1,5 @@
-"""`jaxicm demo`, `eval`, `train` and `freeze` parse and call; their work is tested elsewhere."""
+"""`jaxicm demo`, `train` and `freeze` parse and call; their work is tested elsewhere."""
 
-import json
 import sys
 import types
 
@@ -40,21 +39,6 @@ def test_the_demo_compares_and_writes_a_sheet(run, tmp_path, pixels, in_process)
 
 def test_the_sample_picture_is_a_photograph_of_an_installed_package():
     assert read_picture(sample_picture()).pixels.size > 500_000
-
-
-def test_eval_writes_every_number(run, tmp_path, pixels, in_process):
-    (tmp_path / "set").mkdir()
-    write_picture(tmp_path / "set/a.png", pixels)
-    write_picture(tmp_path / "set/b.png", pixels[::-1].copy())
-    done = run("eval", tmp_path / "set", "--qualities", "20,60,90", "--out", tmp_path / "x.json", "--fresh")
-    assert done.code == 0
-    assert in_process == [(None, 3), (None, 3)]
-    found = json.loads((tmp_path / "x.json").read_text())
-    assert [row["quality"] for row in found["curve"]] == [20, 60, 90]
-    assert len(found["pictures"]) == 6
-    assert found["model"] == {"name": "fast", "digest": "0123456789abcdef0123"}
-    assert "a.png  20: " in done.out
-    assert "BD-rate over VTM (VVC intra): " in done.out
 
 
 def test_train_passes_its_arguments_on(run, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxicm.cli.values import choose_target, parse_colour, parse_qualities, parse_size
+from jaxicm.cli.values import choose_target, parse_choices, parse_colour, parse_labels, parse_numbers, parse_size
 from jaxicm.errors import OptionError
 
 
@@ -53,8 +53,23 @@ def test_one_target_becomes_one_keyword():
         choose_target(60, 0.5, "1", 34)
 
 
-def test_lists_of_qualities_are_sorted():
-    assert parse_qualities("50, 5,20.5,5") == [5.0, 20.5, 50.0]
-    for text in ("", "0", "101", "a", "nan"):
-        with pytest.raises(OptionError):
-            parse_qualities(text)
+def test_lists_of_numbers_are_sorted():
+    assert parse_numbers("50, 5,20.5,5", "--qualities") == (5.0, 20.5, 50.0)
+    for text in ("", ",", "a", "nan", "1,inf"):
+        with pytest.raises(OptionError, match="--qualities"):
+            parse_numbers(text, "--qualities")
+
+
+def test_choices_are_some_of_the_allowed_numbers():
+    assert parse_choices("25,100,25", "--scales", (100, 75, 50, 25)) == (100, 25)
+    for text in ("", "30", "100,50.5", "x"):
+        with pytest.raises(OptionError, match="--scales"):
+            parse_choices(text, "--scales", (100, 75, 50, 25))
+
+
+def test_labels_are_keys_and_values():
+    assert parse_labels(["order=2x2", " a = b=c "]) == {"order": "2x2", "a": "b=c"}
+    assert parse_labels([]) == {}
+    for texts in (["order"], ["=2"], ["a=1", "a=2"]):
+        with pytest.raises(OptionError, match="--label"):
+            parse_labels(texts)
