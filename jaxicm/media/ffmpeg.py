@@ -122,14 +122,14 @@ class FfmpegCodec:
 
     def decode(self, data: bytes, form: PlanarFormat) -> DecodedClip:
         """Decode a stream, as `VideoCodec.decode`."""
-        coded_form = self._coded_form(form)
+        program, coded_form = self._program(), self._coded_form(form)
         with tempfile.TemporaryDirectory(prefix="jaxicm-") as folder:
             source, target = Path(folder, "coded"), Path(folder, "decoded.yuv")
             source.write_bytes(data)
             inputs = ["-threads", "1", "-f", self._kind.muxer, "-i", str(source)]
             raw = ["-f", "rawvideo", "-fps_mode", "passthrough", "-pix_fmt", _pixel_format(coded_form)]
             try:
-                cpu_s = run_measured([self._program(), *_QUIET, *inputs, *raw, target], "decoder")
+                cpu_s = run_measured([program, *_QUIET, *inputs, *raw, target], "decoder")
             except InputError:  # it cannot be started
                 raise
             except JaxicmError as error:
@@ -168,6 +168,8 @@ class FfmpegCodec:
             parameters: dict[str, str | int] = {"IntraPeriod": period or -1}
             if low_delay and period != 1:
                 parameters |= {"PicReordering": 0, "DecodingRefreshType": "none", "GOPSize": 8}
+            elif period != 1:  # else the first picture shown is no intra picture
+                parameters["POC0IDR"] = 1
             words = ["-preset", self.preset, *_pairs(quantiser), "-qpa", "0", "-threads", "1", "-vvenc-params"]
             return ["-c:v", "libvvenc", *words, _joined({**parameters, **self.parameters})]
         if self.name == "hevc":

@@ -1,8 +1,8 @@
 """RGB and planar YCbCr (BT.709, full range) as integers: conversion, 4:2:0 sampling, padding and raw files.
 
 The codes are those of ITU-T H.273: Y is (2^bits - 1) Y', Cb and Cr are (2^bits - 1) C' + 2^(bits-1), each rounded by
-floor(x + 0.5). So grey has chroma 2^(bits-1) exactly, and each of the 2^24 colours survives 10-bit 4:4:4. Truncation instead of
-rounding would cost a codec 0.25 dB at low and 1.2 dB at high rate.
+floor(x + 0.5). So grey has chroma 2^(bits-1) exactly, and each of the 2^24 colours survives 10-bit 4:4:4. Truncation
+instead of rounding would cost a codec 0.25 dB at low and 1.2 dB at high rate.
 
 4:2:0 chroma lies in the middle of its four pixels, as in JPEG. It is filtered down by a Lanczos kernel of three lobes
 and up by a cubic one (Keys, a = -0.5). Against means of four pixels and the same cubic kernel, HEVC on Kodak gains 0.05
