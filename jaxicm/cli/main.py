@@ -19,6 +19,7 @@ from jaxicm.cli.evaluation import evaluate
 from jaxicm.cli.freeze import freeze
 from jaxicm.cli.info import info
 from jaxicm.cli.models import models
+from jaxicm.cli.report import report
 from jaxicm.cli.train import train
 from jaxicm.errors import JaxicmError
 from jaxicm.memory import keep_allocated_memory
@@ -49,6 +50,7 @@ app.command("train")(train)
 app.command("freeze")(freeze)
 app.command("eval")(evaluate)
 app.command("bench")(bench)
+app.command("report")(report)
 
 
 def _print_version(wanted: bool) -> None:

@@ -1,0 +1,136 @@
+"""The table of Bjontegaard deltas: every codec against the anchor, every metric, with what stands behind a figure."""
+
+from collections.abc import Mapping
+
+from jaxicm.evaluate.report.comparison import Comparison, Comparisons
+from jaxicm.evaluate.report.curve_section import marker
+from jaxicm.evaluate.report.entries import Entry, Metric, PictureSet
+from jaxicm.evaluate.report.markup import Cell, Column, Markup, decimals, join, table, tag
+from jaxicm.evaluate.report.palette import Look
+
+
+class Footnotes:
+    """Collect remarks; the same remark gets the same letter."""
+
+    def __init__(self) -> None:
+        self._letters: dict[str, str] = {}
+
+    def mark(self, texts: tuple[str, ...]) -> Markup:
+        """Return the letters of remarks, raised."""
+        letters = [self._letters.setdefault(text, _letter(len(self._letters))) for text in texts]
+        return join(tag("sup", letter, class_="mark", title=text) for letter, text in zip(letters, texts, strict=True))
+
+    def listed(self) -> Markup | None:
+        """Return the list of all remarks, or None."""
+        items = [tag("li", tag("sup", letter), f" {text}") for text, letter in self._letters.items()]
+        return tag("ul", items, class_="footnotes") if items else None
+
+
+def bd_section(picture_set: PictureSet, compared: Mapping[str, Comparisons], looks: Mapping[str, Look]) -> Markup:
+    """Write the tables of BD-rate and BD-quality: one for pictures, one for each task.
+
+    Args:
+        picture_set: the set.
+        compared: by key of the metric.
+        looks: by title.
+
+    Returns:
+        The tables.
+    """
+    parts = []
+    if picture_set.metrics:
+        parts.append(_table(picture_set, [compared[metric.key] for metric in picture_set.metrics], looks, "Pictures"))
+    for group in picture_set.tasks:
+        found = [compared[metric.key] for metric in group.metrics if metric.key in compared]
+        if found:
+            parts.append(_table(picture_set, found, looks, f"{group.title}, {group.ground_truth} ground truth"))
+    return join(parts)
+
+
+def _table(picture_set: PictureSet, found: list[Comparisons], looks: Mapping[str, Look], what: str) -> Markup:
+    notes = Footnotes()
+    columns, groups = [Column("codec", numeric=False)], [("", 1)]
+    for item in found:
+        unit = item.metric.unit or "difference"
+        rate = (
+            f"BD-rate in per cent at equal {item.metric.title}; below it the common interval of quality and its share"
+        )
+        quality = f"BD-{item.metric.title} in {unit} at equal rate; positive: better than the anchor"
+        columns += [Column("BD-rate %", hint=rate), Column(f"BD {unit}" if item.metric.unit else "BD", hint=quality)]
+        groups.append((item.metric.title, 2))
+    first = found[0]
+    entries = [entry for entry in picture_set.entries if any(item.metric.key in entry.curves for item in found)]
+    ordered = sorted(entries, key=lambda entry: _order(entry, first))
+    widest = max((abs(v.rate.value) for v in first.found.values() if v.rate is not None), default=1.0) or 1.0
+    rows, published = [], []
+    for entry in ordered:
+        cells = [Cell(join([marker(looks[entry.title], published=entry.run is None), " ", entry.title]), head=True)]
+        for item in found:
+            if entry is item.anchor:
+                cells += [Cell(tag("span", "anchor", class_="anchor"), 0.0), Cell("0", 0.0)]
+            elif entry.key not in item.found:
+                cells += [Cell(""), Cell("")]
+            else:
+                comparison = item.found[entry.key]
+                scale = widest if item is first else None
+                cells += [
+                    _rate_cell(comparison, item.metric, notes, scale),
+                    _quality_cell(comparison, item.metric, notes),
+                ]
+        (rows if entry.shown or entry.run is not None or entry is first.anchor else published).append(cells)
+    anchors = {item.metric.key: item.anchor for item in found if item.anchor is not None}
+    same = len({entry.key for entry in anchors.values()}) == 1
+    named = [f"{item.metric.title}: {anchors[item.metric.key].title}" for item in found if item.metric.key in anchors]
+    anchor = f"Anchor: {first.anchor.title}" if same and first.anchor is not None else f"Anchors: {'; '.join(named)}"
+    caption = join([tag("b", what), f". {anchor}."])
+    main = table(columns, rows, caption=caption, group_heads=groups)
+    rest = None
+    if published:
+        title = f"{len(published)} more published curves"
+        rest = tag("details", tag("summary", title), table(columns, published, group_heads=groups), class_="data")
+    return tag("div", main, rest, notes.listed(), class_="bd")
+
+
+def _order(entry: Entry, first: Comparisons) -> tuple[bool, float]:
+    if entry is first.anchor:
+        return False, 0.0
+    comparison = first.found.get(entry.key)
+    delta = comparison.rate if comparison is not None else None
+    return (True, 0.0) if delta is None else (False, delta.value)
+
+
+def _rate_cell(comparison: Comparison, metric: Metric, notes: Footnotes, widest: float | None) -> Cell:
+    delta = comparison.rate
+    if delta is None:
+        return _refused(comparison.rate_refusal, notes)
+    bar = None
+    if widest is not None:
+        side = "minus" if delta.value < 0 else "plus"
+        bar = tag("i", class_=f"bar {side}", style=f"--w:{min(abs(delta.value) / widest, 1):.3f}", aria_hidden="true")
+    figure = tag("span", decimals(delta.value, 1, sign=True), notes.mark(delta.notes), class_="figure")
+    digits = min(metric.digits, 1) if metric.rises else 2
+    span = f"{decimals(delta.low, digits)} to {decimals(delta.high, digits)}, {delta.overlap:.0%}"
+    return Cell(join([bar, figure, tag("small", span)]), delta.value, "less" if delta.value < 0 else "more")
+
+
+def _quality_cell(comparison: Comparison, metric: Metric, notes: Footnotes) -> Cell:
+    delta = comparison.quality
+    if delta is None:
+        return _refused(comparison.quality_refusal, notes)
+    span = f"{delta.low:.3g} to {delta.high:.3g} bpp, {delta.overlap:.0%} of the tested curve's log-rate"
+    figure = tag("span", decimals(delta.value, metric.digits, sign=True), notes.mark(delta.notes), title=span)
+    return Cell(figure, delta.value)
+
+
+def _refused(reason: str, notes: Footnotes) -> Cell:
+    return Cell(join([tag("span", "none", class_="refused"), notes.mark((reason,))]))
+
+
+def _letter(index: int) -> str:
+    """Return a, b, ..., z, aa, ab, ..."""
+    letters = ""
+    index += 1
+    while index:
+        index, rest = divmod(index - 1, 26)
+        letters = chr(ord("a") + rest) + letters
+    return letters
