@@ -114,6 +114,11 @@ class Evaluation:
         """Return the number of pictures."""
         return len(self._truth.sizes)
 
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """Return their names, in the order that `ap` counts in."""
+        return tuple(self._truth.sizes)
+
     def accuracy(self) -> Accuracy:
         """Return the figures of all pictures."""
         evaluator = _evaluator(self._truth, self._results, self.kind)
