@@ -1,6 +1,6 @@
 """How fast a codec is, how much memory it takes, and how soon a new process has decoded its first picture.
 
-Figures are medians over repeats after a warm-up, each of work that has ended.
+Figures are medians over repeats after a warm-up (CPU seconds of the parts are means), each of work that has ended.
 """
 
 import os

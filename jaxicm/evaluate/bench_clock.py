@@ -56,23 +56,19 @@ class Reading:
     Attributes:
         wall_s: median.
         wall_min_s: shortest, which other work on the machine disturbs least.
-        cpu_s: median of the CPU seconds of all threads (those that wait by spinning count too).
-        cpu_min_s: the least of them.
+        cpu_s: mean of the CPU seconds of all threads (those that wait by spinning count too). The mean, because the
+            kernel may book a thread's time to a later run.
         repeats: runs that were timed.
     """
 
     wall_s: float
     wall_min_s: float
     cpu_s: float
-    cpu_min_s: float
     repeats: int
 
     def scaled(self, factor: float) -> "Reading":
         """Return the times times `factor`, as for one of several calls that were timed together."""
-        wall_s, wall_min_s, cpu_s, cpu_min_s = (
-            factor * time_s for time_s in (self.wall_s, self.wall_min_s, self.cpu_s, self.cpu_min_s)
-        )
-        return Reading(wall_s, wall_min_s, cpu_s, cpu_min_s, self.repeats)
+        return Reading(self.wall_s * factor, self.wall_min_s * factor, self.cpu_s * factor, self.repeats)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
@@ -96,7 +92,7 @@ def measure(
         clocks: to read.
 
     Returns:
-        Medians over the runs after the first.
+        Times over the runs after the first.
     """
     import jax
 
@@ -116,7 +112,7 @@ def measure(
         elif run >= FEWEST and clocks.wall() - begin >= effort.budget_s:
             break
     walls, cpus = walls[1:], cpus[1:]
-    return Reading(float(np.median(walls)), min(walls), float(np.median(cpus)), min(cpus), len(walls))
+    return Reading(float(np.median(walls)), min(walls), float(np.mean(cpus)), len(walls))
 
 
 class OtherWork:

@@ -209,7 +209,7 @@ def _picture_rows(recorded: Recording, megapixels: float, effort: Effort) -> lis
         calls = sum(map(len, steps))
         rows.append({"stage": stage, "calls": calls, "steps": len(steps), **reading.as_dict()})
     total: dict[str, Any] = {"stage": "sum"}
-    for key in ("calls", "steps", "wall_s", "wall_min_s", "cpu_s", "cpu_min_s"):
+    for key in ("calls", "steps", "wall_s", "wall_min_s", "cpu_s"):
         total[key] = sum(row[key] for row in rows)
     rows.append(total)
     for row in rows:

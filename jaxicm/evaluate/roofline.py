@@ -75,7 +75,7 @@ def place(flop: float, moved_bytes: float, seconds: float, bounds: Bounds) -> Pl
 
 @dataclass(frozen=True)
 class Roof:
-    """What was measured of the machine's bounds. A bound is the best of all runs: the most that the machine can do.
+    """What was measured of the machine's bounds. A bound is the best of all: the most that the machine can do.
 
     Attributes:
         products: by dtype, side and times of square matrix products.
@@ -95,9 +95,9 @@ class Roof:
     def bounds(self, *, cpu: bool = False, dtype: str = "float32") -> Bounds:
         """Return the bounds in wall seconds or in CPU seconds."""
         return Bounds(
-            max(2 * side**3 / _shortest(reading, cpu) for side, reading in self.products[dtype]),
-            max(2 * size / _shortest(reading, cpu) for size, reading in self.copies),
-            min(_shortest(reading, cpu) for reading in self.calls),
+            max(2 * side**3 / _best(reading, cpu) for side, reading in self.products[dtype]),
+            max(2 * size / _best(reading, cpu) for size, reading in self.copies),
+            min(_best(reading, cpu) for reading in self.calls),
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -112,8 +112,8 @@ class Roof:
         return {"matmul": rates, "copy": {"array_bytes": self.copies[0][0], **copy}, "call_s": wall.call_s}
 
 
-def _shortest(reading: Reading, cpu: bool) -> float:
-    return max(reading.cpu_min_s if cpu else reading.wall_min_s, 1e-9)
+def _best(reading: Reading, cpu: bool) -> float:
+    return max(reading.cpu_s if cpu else reading.wall_min_s, 1e-9)
 
 
 def measure_roof(budget_s: float, *, largest: int = LARGEST, copy_bytes: int | None = None) -> Roof:

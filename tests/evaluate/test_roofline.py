@@ -30,8 +30,8 @@ def test_a_piece_of_work_is_placed_under_its_tightest_bound(flop, moved_bytes, s
     assert placed.limit == expected[3]
 
 
-def reading(wall_min_s: float, cpu_min_s: float) -> Reading:
-    return Reading(2 * wall_min_s, wall_min_s, 2 * cpu_min_s, cpu_min_s, 5)
+def reading(wall_min_s: float, cpu_s: float) -> Reading:
+    return Reading(2 * wall_min_s, wall_min_s, cpu_s, 5)
 
 
 def test_the_bounds_are_the_best_of_all_sizes_and_runs_by_each_clock():
