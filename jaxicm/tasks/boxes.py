@@ -60,27 +60,35 @@ def clip_boxes(boxes: Array, height: Array | float, width: Array | float) -> Arr
     return jnp.clip(boxes, 0.0, limit)
 
 
-def non_maximum_suppression(
-    boxes: Array, scores: Array, groups: Array, *, overlap: float, count: int
-) -> tuple[Array, Array]:
-    """Keep the best box, drop those of its group that overlap it by more than `overlap`, and so on.
+def non_maximum_suppression(boxes: Array, scores: Array, *, overlap: float, count: int) -> tuple[Array, Array, Array]:
+    """Keep the best box, drop those of its class that overlap it by more than `overlap`, and so on.
+
+    One box may be kept for several classes. The result is exact: no candidate is left out beforehand.
 
     Args:
-        boxes: float32 [N, 4].
-        scores: float32 [N]; -inf marks what is no candidate. Among equal scores the first comes first.
-        groups: int32 [N]; boxes of different groups (classes) do not drop each other.
+        boxes: float32 [N, 4], or [N, C, 4] where each class has its own.
+        scores: float32 [N, C]; -inf marks what is no candidate. Among equal scores the lower class comes first, then
+            the lower position.
         overlap: in [0, 1].
         count: how many to keep at most.
 
     Returns:
-        int32 [count] positions, best score first, and bool [count]: whether the place is filled.
+        int32 [count] positions of boxes, best score first, int32 [count] their classes, and bool [count]: whether the
+        place is filled.
     """
+    # the best of every class is kept up to date, so that a step looks at the candidates of one class only
+    state = (scores.T, jnp.max(scores, 0), jnp.argmax(scores, 0).astype(jnp.int32))
 
-    def keep_one(alive: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
-        best = jnp.argmax(alive).astype(jnp.int32)
-        filled = alive[best] > -jnp.inf
-        near = intersection_over_union(boxes[best][None], boxes)[0] > overlap
-        dropped = (near & (groups == groups[best])) | (jnp.arange(alive.shape[0], dtype=jnp.int32) == best)
-        return jnp.where(dropped, -jnp.inf, alive), (best, filled)
+    def keep_one(state: tuple[Array, Array, Array], _: None):
+        alive, best_scores, best_places = state
+        group = jnp.argmax(best_scores).astype(jnp.int32)
+        place, filled = best_places[group], best_scores[group] > -jnp.inf
+        candidates = boxes[:, group] if boxes.ndim == 3 else boxes
+        near = intersection_over_union(candidates[place][None], candidates)[0] > overlap
+        dropped = near | (jnp.arange(len(near), dtype=jnp.int32) == place)
+        left = jnp.where(dropped, -jnp.inf, alive[group])
+        best_scores = best_scores.at[group].set(jnp.max(left))
+        best_places = best_places.at[group].set(jnp.argmax(left).astype(jnp.int32))
+        return (alive.at[group].set(left), best_scores, best_places), (place, group, filled)
 
-    return lax.scan(keep_one, scores, None, length=count)[1]
+    return lax.scan(keep_one, state, None, length=count)[1]

@@ -13,7 +13,7 @@ import numpy as np
 from jaxicm.errors import InputError, MissingDependency
 from jaxicm.tasks.importing import file_digest
 from jaxicm.tasks.interface import Detections
-from jaxicm.tasks.resizing import resize_pixels
+from jaxicm.tasks.resizing import resize_pixels_opencv
 
 SIZE = 416
 MOST = 100
@@ -62,7 +62,7 @@ class DEIMv2:
     def predict(self, pixels: np.ndarray) -> Detections:
         """Find objects in uint8 [H, W, 3] RGB."""
         height, width = pixels.shape[:2]
-        images = resize_pixels(pixels, SIZE, SIZE).transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
+        images = resize_pixels_opencv(pixels, SIZE, SIZE).transpose(2, 0, 1)[None].astype(np.float32) / np.float32(255)
         feed = {"images": images, "orig_target_sizes": np.array([[width, height]], np.int64)}
         labels, boxes, scores = self.session.run(["labels", "boxes", "scores"], feed)
         order = np.argsort(-scores[0], kind="stable")[:MOST]

@@ -156,13 +156,9 @@ def propose(logits: Array, deltas: Array, size: tuple[Array | int, Array | int],
     scores, order = jax.lax.top_k(logits.reshape(-1), min(CANDIDATES, logits.size))
     boxes = boxes[order]
     empty = jnp.any(boxes[:, 2:] <= boxes[:, :2], -1)
-    kept, filled = non_maximum_suppression(
-        boxes,
-        jnp.where(empty, -jnp.inf, scores),
-        jnp.zeros_like(order),
-        overlap=PROPOSAL_OVERLAP,
-        count=min(PROPOSALS, len(order)),
-    )
+    candidates = jnp.where(empty, -jnp.inf, scores)[:, None]
+    count = min(PROPOSALS, len(order))
+    kept, _, filled = non_maximum_suppression(boxes, candidates, overlap=PROPOSAL_OVERLAP, count=count)
     return boxes[kept], filled
 
 

@@ -112,12 +112,11 @@ def detect(params: Mapping[str, Any], c4: Array, size: tuple[Array, Array], exte
     logits, deltas = mask_rcnn.proposal_outputs(params, c4[None], extent)
     regions, real = mask_rcnn.propose(logits[0], deltas[0], size, extent)
     class_logits, class_deltas = mask_rcnn.box_outputs(params, c4, regions, extent)
-    boxes = mask_rcnn.refine(regions, class_deltas, size).reshape(-1, 4)
-    scores = jnp.where(real[:, None], jax.nn.softmax(class_logits)[:, :-1], 0.0).reshape(-1)
-    classes = jnp.tile(jnp.arange(mask_rcnn.CLASSES, dtype=jnp.int32), len(regions))
-    candidates = jnp.where(scores > LOWEST_SCORE, scores, -jnp.inf)
-    kept, filled = non_maximum_suppression(boxes, candidates, classes, overlap=OVERLAP, count=MOST)
-    return boxes[kept], scores[kept], classes[kept], filled
+    boxes = mask_rcnn.refine(regions, class_deltas, size)
+    scores = jax.nn.softmax(class_logits)[:, :-1]
+    candidates = jnp.where(real[:, None] & (scores > LOWEST_SCORE), scores, -jnp.inf)
+    kept, classes, filled = non_maximum_suppression(boxes, candidates, overlap=OVERLAP, count=MOST)
+    return boxes[kept, classes], scores[kept, classes], classes, filled
 
 
 def mask_probabilities(params: Mapping[str, Any], c4: Array, boxes: Array, classes: Array, extent) -> Array:

@@ -42,12 +42,10 @@ class Yolox:
         return cls(jax.device_put(yolox.load_parameters(path)), file_digest(path))
 
     def predict(self, pixels: np.ndarray) -> Detections:
-        """Find objects in uint8 [H, W, 3] RGB."""
+        """Find objects in uint8 [H, W, 3] RGB; as in the original, boxes may reach over the border."""
         canvas, _, ratio = letterbox(pixels)
         boxes, scores, classes, filled = (np.asarray(a) for a in _detect(self.params, canvas[None]))
-        limit = np.array(pixels.shape[1::-1] * 2, np.float32)
-        inside = np.clip(boxes[filled] / np.float32(ratio), 0.0, limit)
-        return Detections(inside, scores[filled], classes[filled])
+        return Detections(boxes[filled] / np.float32(ratio), scores[filled], classes[filled])
 
     def features(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Return the pyramid of uint8 [H, W, 3] RGB, the part of the canvas that the picture covers."""
@@ -83,11 +81,10 @@ def detect(params: Mapping[str, Any], canvas: Array) -> tuple[Array, Array, Arra
     """
     levels = yolox.pyramid(params, canvas.astype(jnp.float32))
     boxes, objects, classes = yolox.decode(yolox.outputs(params, levels), canvas.shape[1])
-    best = jnp.argmax(classes[0], -1).astype(jnp.int32)
-    score = jax.nn.sigmoid(objects[0]) * jax.nn.sigmoid(jnp.max(classes[0], -1))
-    candidates = jnp.where(score > LOWEST_SCORE, score, -jnp.inf)
-    kept, filled = non_maximum_suppression(boxes[0], candidates, best, overlap=OVERLAP, count=MOST)
-    return boxes[0][kept], score[kept], best[kept], filled
+    scores = jax.nn.sigmoid(objects[0])[:, None] * jax.nn.sigmoid(classes[0])
+    candidates = jnp.where(scores > LOWEST_SCORE, scores, -jnp.inf)
+    kept, kind, filled = non_maximum_suppression(boxes[0], candidates, overlap=OVERLAP, count=MOST)
+    return boxes[0][kept], scores[kept, kind], kind, filled
 
 
 _detect = jax.jit(detect)
