@@ -1,5 +1,6 @@
 """A run compared with the published curve of VTM, where its pictures are those of that curve."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,9 +8,6 @@ from jaxicm.errors import InputError
 from jaxicm.evaluate.bdrate import Delta, bd_rate
 from jaxicm.evaluate.metrics import ms_ssim_db
 from jaxicm.evaluate.published import Curve, curves
-
-METRICS = {"PSNR of RGB": "psnr-rgb", "MS-SSIM in dB": "ms-ssim-db-rgb"}
-"""Titles of the measures, and their keys in `results`."""
 
 
 def against_vtm(run: dict[str, Any]) -> tuple[Curve, dict[str, Delta | str]] | None:
@@ -25,21 +23,23 @@ def against_vtm(run: dict[str, Any]) -> tuple[Curve, dict[str, Delta | str]] | N
     known_as = run["data"]["set"]
     if known_as is None:
         return None
-    curve = curves(known_as)["vtm"]
-    qualities = {"psnr-rgb": curve.psnr}
-    if curve.ms_ssim is not None:
-        qualities["ms-ssim-db-rgb"] = tuple(ms_ssim_db(value) for value in curve.ms_ssim)
+    curve, results = curves(known_as)["vtm"], run["results"]
     found: dict[str, Delta | str] = {}
-    for title, key in METRICS.items():
-        if key in qualities and key in run["results"]:
-            found[title] = _compare(curve.bpp, qualities[key], run["results"]["bpp"], run["results"][key])
+    if "psnr-rgb" in results:
+        found["PSNR of RGB"] = _compare(curve.bpp, curve.psnr, results["bpp"], results["psnr-rgb"])
+    if curve.ms_ssim is not None and "ms-ssim-rgb" in results:
+        # of the mean on both sides: a mean of decibels was not published
+        ours, theirs = ([ms_ssim_db(value) for value in values] for values in (results["ms-ssim-rgb"], curve.ms_ssim))
+        found["MS-SSIM in dB"] = _compare(curve.bpp, theirs, results["bpp"], ours)
     return curve, found
 
 
 def _compare(
     anchor_bpp: Sequence[float], anchor: Sequence[float], bpp: Sequence[float], quality: Sequence[float | None]
 ) -> Delta | str:
-    points = [(rate, value) for rate, value in zip(bpp, quality, strict=True) if value is not None]
+    points = [
+        (rate, value) for rate, value in zip(bpp, quality, strict=True) if value is not None and math.isfinite(value)
+    ]
     try:
         return bd_rate(anchor_bpp, anchor, [rate for rate, _ in points], [value for _, value in points])
     except InputError as error:

@@ -131,6 +131,7 @@ def measure(
         What was finished or failed; other pictures go on after a failure.
     """
     files = {picture.name: picture for picture in pictures.pictures}
+    read_original.cache_clear()  # files may have changed since a run before this one
     with Workers(plan.jobs) as workers:
         if item.kind == "conventional":
             outcomes = workers.stream(code_file, ((item.name, files[need.key.picture].path, need) for need in needs))

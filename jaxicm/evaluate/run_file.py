@@ -14,7 +14,7 @@ import numpy as np
 
 from jaxicm.errors import InputError
 from jaxicm.evaluate.journal import Journal, Key
-from jaxicm.media.files import atomic_write, read_bytes
+from jaxicm.media.files import atomic_write
 
 FORMAT = "jaxicm run 1"
 MEANS = {
@@ -116,27 +116,6 @@ def write(path: Path, run: dict[str, Any]) -> None:
         OutputError: it cannot be written.
     """
     atomic_write(path, (json.dumps(run, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
-
-
-def read(path: Path) -> dict[str, Any]:
-    """Read a run file.
-
-    Args:
-        path: the file.
-
-    Returns:
-        Its contents.
-
-    Raises:
-        InputError: missing, or no run file of this format.
-    """
-    try:
-        run = json.loads(read_bytes(path))
-    except ValueError as error:
-        raise InputError(f"{path}: no JSON ({error}); name a file of `jaxicm eval --out`") from error
-    if not isinstance(run, dict) or run.get("format") != FORMAT:
-        raise InputError(f"{path}: this is no run file ({FORMAT}); name a file of `jaxicm eval --out`")
-    return run
 
 
 def _results(journal: Journal, points: Sequence[tuple[float, int]]) -> dict[str, list[Any]]:

@@ -40,3 +40,13 @@ def test_lossless_points_are_left_out():
     delta = found[1]["PSNR of RGB"]
     assert isinstance(delta, Delta)
     assert delta.value == pytest.approx(0.0, abs=1e-9)
+
+
+def test_ms_ssim_is_compared_in_decibels_of_the_mean():
+    assert VTM.ms_ssim is not None
+    results = {"bpp": [rate * 2 for rate in VTM.bpp], "ms-ssim-rgb": list(VTM.ms_ssim), "ms-ssim-db-rgb": [99.0] * 8}
+    found = against_vtm({"data": {"set": "kodak"}, "results": results})
+    assert found is not None
+    delta = found[1]["MS-SSIM in dB"]
+    assert isinstance(delta, Delta)
+    assert delta.value == pytest.approx(100.0)
