@@ -78,7 +78,9 @@ class TaskObserver:
         self.digest: str | None = network.digest
         self.ground_truth = None if not network.outputs else "pseudo" if truth is None else "real"
         self._network, self._pictures, self._annotated, self._threshold = network, pictures, truth, threshold
-        self._originals: OrderedDict[str, dict[str, np.ndarray]] = OrderedDict()
+        self._features: OrderedDict[str, dict[str, np.ndarray]] = OrderedDict()
+        self._detections: dict[str, list[dict[str, Any]]] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}
         if network.outputs:
             require_library()
 
@@ -99,6 +101,7 @@ class TaskObserver:
         """
         observation: dict[str, Any] = {}
         if self._network.outputs:
+            self._original_detections(picture, original)  # wanted in the end; here the user sees progress
             observation["detections"] = self._detect(picture, decoded)
         if features := self._network.features(_rgb(decoded)):
             reference = self._original_features(picture, original)
@@ -147,29 +150,31 @@ class TaskObserver:
     def reference(self) -> dict[str, float] | None:
         """Return the average precision on the uncoded pictures, None where the network only has features.
 
-        The pictures are read and looked at on the first call.
+        Pictures that were not observed before are read and looked at on the first call.
         """
         return dict(self._reference) if self._network.outputs else None
 
     @functools.cached_property
     def _reference(self) -> dict[str, float]:
-        return self.summarise({name: {"detections": found} for name, found in self._original_detections.items()})
+        return self.summarise({name: {"detections": found} for name, found in self._all_originals().items()})
 
     @functools.cached_property
     def _truth(self) -> GroundTruth:
         if self._annotated is not None:
             return self._annotated
-        return pseudo_ground_truth(self._original_detections, self._sizes, _categories(self._network), self._threshold)
+        found = self._all_originals()
+        sizes = {name: self._sizes[name] for name in found}
+        return pseudo_ground_truth(found, sizes, _categories(self._network), self._threshold)
 
-    @functools.cached_property
-    def _original_detections(self) -> dict[str, list[dict[str, Any]]]:
-        self._sizes: dict[str, tuple[int, int]] = {}
-        found = {}
-        for name, path in self._pictures.items():
-            pixels = read_picture(path).pixels
-            self._sizes[name] = (pixels.shape[0], pixels.shape[1])
-            found[name] = self._detect(name, pixels)
-        return found
+    def _all_originals(self) -> dict[str, list[dict[str, Any]]]:
+        return {name: self._original_detections(name) for name in self._pictures}
+
+    def _original_detections(self, picture: str, original: np.ndarray | None = None) -> list[dict[str, Any]]:
+        if picture not in self._detections:
+            pixels = read_picture(self._pictures[picture]).pixels if original is None else original
+            self._sizes[picture] = (pixels.shape[0], pixels.shape[1])
+            self._detections[picture] = self._detect(picture, pixels)
+        return self._detections[picture]
 
     def _detect(self, picture: str, pixels: np.ndarray) -> list[dict[str, Any]]:
         if self._annotated is not None and pixels.shape[:2] != self._annotated.sizes[picture]:
@@ -182,12 +187,12 @@ class TaskObserver:
         return as_results(found.boxes, found.scores, ids[found.classes], found.masks)
 
     def _original_features(self, picture: str, original: np.ndarray) -> dict[str, np.ndarray]:
-        if picture not in self._originals:
-            self._originals[picture] = self._network.features(_rgb(original))
-        self._originals.move_to_end(picture)
-        while len(self._originals) > 1 and _size_bytes(self._originals) > _KEPT_BYTES:
-            self._originals.popitem(last=False)
-        return self._originals[picture]
+        if picture not in self._features:
+            self._features[picture] = self._network.features(_rgb(original))
+        self._features.move_to_end(picture)
+        while len(self._features) > 1 and _size_bytes(self._features) > _KEPT_BYTES:
+            self._features.popitem(last=False)
+        return self._features[picture]
 
 
 def observers(

@@ -12,7 +12,7 @@ from jaxicm.evaluate import accuracy
 from jaxicm.evaluate.accuracy import TaskObserver, load_task, observers
 from jaxicm.evaluate.bootstrap import bootstrap
 from jaxicm.evaluate.ground_truth import read_ground_truth
-from jaxicm.media.pictures import write_picture
+from jaxicm.media.pictures import read_picture, write_picture
 from jaxicm.tasks.interface import COCO_CLASSES, COCO_IDS, Detections
 
 pytest.importorskip("faster_coco_eval")
@@ -142,6 +142,19 @@ def test_the_originals_are_looked_at_once(pictures, annotations):
     assert "feature_psnr" not in reference
     assert observer.reference() == reference
     assert network.seen == len(SCENES)
+    look(observer, SCENES)
+    assert network.seen == 2 * len(SCENES)
+
+
+def test_originals_that_were_observed_need_not_be_read_again(pictures, annotations, monkeypatch):
+    (observer,) = observers([Colours()], annotations, False, pictures)
+    look(observer, {name: SCENES[name] for name in ("a.png", "b.png")})
+    read = []
+    monkeypatch.setattr(accuracy, "read_picture", lambda path: read.append(path.name) or read_picture(path))
+    reference = observer.reference()
+    assert reference is not None
+    assert reference["box_ap"] == pytest.approx(1)
+    assert read == ["c.png"]
 
 
 def test_feature_psnr_is_the_mean_over_levels_and_pictures(pictures, annotations):
