@@ -13,6 +13,7 @@ from jaxicm.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from jaxicm.evaluate.journal import Journal
+    from jaxicm.evaluate.lpips import Lpips
     from jaxicm.evaluate.picture_set import PictureSet
     from jaxicm.evaluate.run import Observer, Plan
     from jaxicm.evaluate.subjects import Subject
@@ -187,15 +188,14 @@ def _default_jobs(kind: str) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _perceptual(terminal: Terminal) -> Any:
-    """Return the function that measures LPIPS, or None and a line that says what it lacks."""
+def _perceptual(terminal: Terminal) -> "Lpips | None":
+    """Return what measures LPIPS, or None and a line that says what it lacks."""
     from jaxicm.errors import JaxicmError
+    from jaxicm.evaluate.lpips import Lpips
 
     try:
-        from jaxicm.evaluate.lpips import load
-
-        return load()
-    except (JaxicmError, ModuleNotFoundError) as error:
+        return Lpips.load()
+    except JaxicmError as error:
         terminal.note(f"no LPIPS: {error}")
         return None
 

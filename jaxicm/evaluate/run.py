@@ -1,6 +1,6 @@
 """A run: a codec on a set of pictures at several operating points, from real files, noted one by one in a journal."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,19 +15,27 @@ from jaxicm.evaluate.run_file import complete_points
 from jaxicm.evaluate.subjects import Subject
 from jaxicm.evaluate.workers import Workers
 
+LPIPS_SIDE = 17
+"""Smallest side of a picture that has an LPIPS."""
+
 
 class Observer(Protocol):
-    """Look at every decoded picture of a run, in the main process.
+    """Look at every decoded picture of a run, in the main process."""
 
-    Attributes:
-        name: unique in the run.
-        digest: of what fixes its observations, a network's weights; None where nothing can change.
-        ground_truth: "real", "pseudo", or None where there is none.
-    """
+    @property
+    def name(self) -> str:
+        """Return its name, unique in the run."""
+        ...
 
-    name: str
-    digest: str | None
-    ground_truth: str | None
+    @property
+    def digest(self) -> str | None:
+        """Return the digest of what fixes its observations, a network's weights; None where nothing can change."""
+        ...
+
+    @property
+    def ground_truth(self) -> str | None:
+        """Return "real", "pseudo", or None where there is none."""
+        ...
 
     def observe(self, picture: str, original: np.ndarray, decoded: np.ndarray) -> dict[str, Any]:
         """Return what it saw, JSON-able.
@@ -48,6 +56,19 @@ class Observer(Protocol):
         ...
 
 
+class PerceptualDistance(Protocol):
+    """Tell how different two pictures look."""
+
+    @property
+    def digest(self) -> str:
+        """Return what tells its weights apart."""
+        ...
+
+    def __call__(self, a: np.ndarray, b: np.ndarray, /) -> float:
+        """Compare uint8 [H, W, 3], sides of at least `LPIPS_SIDE`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Plan:
     """Say what a run is to measure.
@@ -57,8 +78,7 @@ class Plan:
         scales: input scales in per cent.
         jobs: processes. Conventional codecs run in all of them; of learned codecs only the measuring, and then their
             seconds mean nothing and are left out.
-        lpips: the perceptual distance of two pictures of one shape, uint8 [H, W, 3] or [H, W]; None where its weights
-            are not at hand.
+        lpips: the perceptual distance; None where its weights are not at hand.
         observers: look at the decoded pictures.
         crops: writes crops, or None.
     """
@@ -66,7 +86,7 @@ class Plan:
     settings: tuple[float, ...]
     scales: tuple[int, ...] = (100,)
     jobs: int = 1
-    lpips: Callable[[np.ndarray, np.ndarray], float] | None = None
+    lpips: PerceptualDistance | None = None
     observers: Sequence[Observer] = ()
     crops: Crops | None = None
 
@@ -99,6 +119,7 @@ def outstanding(plan: Plan, pictures: PictureSet, journal: Journal) -> list[Need
     """
     needs = []
     for picture in pictures.pictures:
+        large = min(picture.height, picture.width) >= LPIPS_SIDE
         for scale in plan.scales:
             for setting in plan.settings:
                 key = Key(picture.name, setting, scale)
@@ -106,7 +127,7 @@ def outstanding(plan: Plan, pictures: PictureSet, journal: Journal) -> list[Need
                 need = Need(
                     key,
                     measure=not entry.measured,
-                    lpips=plan.lpips is not None and entry.measured.get("lpips") is None,
+                    lpips=plan.lpips is not None and large and entry.measured.get("lpips") is None,
                     observers=tuple(item.name for item in plan.observers if item.name not in entry.observations),
                     crop=plan.crops is not None and plan.crops.lacks(key, entry),
                 )
@@ -159,7 +180,7 @@ def _look(plan: Plan, picture: SetPicture, journal: Journal, outcome: Outcome) -
             if need.crop and plan.crops is not None:
                 crop = plan.crops.write(need.key, original, decoded)
             if need.lpips and plan.lpips is not None:
-                measured["lpips"] = finite(plan.lpips(original, decoded))
+                measured["lpips"] = finite(plan.lpips(_colour(original), _colour(decoded)))
             for observer in plan.observers:
                 if observer.name in need.observers:
                     observations[observer.name] = observer.observe(picture.name, original, decoded)
@@ -232,6 +253,10 @@ def summarise(observers: Sequence[Observer], journal: Journal) -> None:
             "points": rows,
         }
         journal.note_task(observer.name, facts)
+
+
+def _colour(pixels: np.ndarray) -> np.ndarray:
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def _clean(figures: Mapping[str, float]) -> dict[str, float | None]:

@@ -53,6 +53,9 @@ def session(
     Returns:
         JSON-able facts for `Journal.begin`.
     """
+    observers = {observer.name: observer.digest for observer in plan.observers}
+    if plan.lpips is not None:
+        observers["lpips"] = plan.lpips.digest
     return {
         "command": command,
         "labels": dict(labels),
@@ -60,5 +63,5 @@ def session(
         "data": {"folder": pictures.folder, "set": pictures.known_as, "digest": pictures.digest},
         "versions": versions(),
         "machine": machine(accelerator=item.kind == "learned"),
-        "observers": {observer.name: observer.digest for observer in plan.observers},
+        "observers": observers,
     }

@@ -1,8 +1,6 @@
 """`jaxicm eval`: tables and the run file, going on after an interruption, and what it says when a tool is missing."""
 
 import json
-import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from jaxicm.errors import InputError, MissingDependency
 from jaxicm.evaluate import accuracy
 from jaxicm.evaluate.anchors import ANCHORS
 from jaxicm.evaluate.fresh import FreshDecoder
+from jaxicm.evaluate.lpips import Lpips
 from jaxicm.evaluate.published import curves
 from jaxicm.media.pictures import write_picture
 
@@ -23,9 +22,7 @@ def without_lpips(monkeypatch) -> None:
     def load(*arguments: object) -> None:
         raise InputError("no weights of SqueezeNet")
 
-    module = types.ModuleType("jaxicm.evaluate.lpips")
-    module.__dict__.update(load=load)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(Lpips, "load", load)
 
 
 @pytest.fixture
@@ -162,6 +159,25 @@ def test_a_failing_picture_is_told_and_the_others_go_on(run, place, fake_codec, 
         "jaxicm: error: 2 failed; the same command tries them again",
     ]
     assert read("x.json")["results"]["quality"] == [20]
+
+
+def test_lpips_has_its_column_where_its_weights_are_at_hand(run, place, monkeypatch):
+    class Distance:
+        digest = "1234"
+
+        def __call__(self, a, b):
+            return float(np.abs(a.astype(int) - b).mean())
+
+    monkeypatch.setattr(Lpips, "load", Distance)
+    done = run("eval", "jpeg", "set", "--qualities", "20,60", "--jobs", "1", "--out", "x.json")
+    assert (done.code, done.err) == (0, "")
+    assert "LPIPS" in done.out
+    found = read("x.json")
+    assert found["results"]["lpips"] == pytest.approx(
+        [np.mean([row["lpips"] for row in found["pictures"] if row["quality"] == quality]) for quality in (20, 60)]
+    )
+    Distance.digest = "5678"
+    assert "lpips had other weights" in run("eval", "jpeg", "set", "--out", "x.json").err
 
 
 def test_a_missing_codec_is_one_line_with_the_command_that_installs_it(run, place, monkeypatch):

@@ -155,13 +155,36 @@ def test_observers_see_every_picture_and_their_figures_are_kept(pictures):
     assert [point["bpp"] for point in task["points"]] == build(journal)["results"]["bpp"]
 
 
+class Distance:
+    """A distance in place of LPIPS."""
+
+    digest = "1234"
+
+    def __call__(self, a: np.ndarray, b: np.ndarray) -> float:
+        assert a.shape == b.shape
+        assert a.shape[2] == 3
+        return float(b.mean() - a.mean())
+
+
 def test_a_perceptual_distance_is_added_when_its_weights_turn_up(pictures, tmp_path):
     path = tmp_path / "x.jsonl"
     go(Plan((5.0,)), Shift(), pictures, path)
-    _, journal = go(Plan((5.0,), lpips=lambda a, b: float(b.mean() - a.mean())), Shift(), pictures, path)
+    _, journal = go(Plan((5.0,), lpips=Distance()), Shift(), pictures, path)
     found = journal.entries[Key("b.png", 5.0, 100)].measured
     assert found["lpips"] == pytest.approx(5.0)
     assert found["encode_s"] == 0.5, "what was measured before stays"
+    assert journal.session["observers"] == {"lpips": "1234"}
+
+
+def test_tiny_pictures_have_no_perceptual_distance_and_grey_ones_do(tmp_path):
+    (tmp_path / "set").mkdir()
+    write_picture(tmp_path / "set/grey.png", np.full((20, 20), 9, np.uint8))
+    write_picture(tmp_path / "set/tiny.png", np.full((16, 20, 3), 9, np.uint8))
+    pictures = survey([tmp_path / "set"])
+    _, journal = go(Plan((5.0,), lpips=Distance()), Shift(), pictures, tmp_path / "x.jsonl")
+    assert journal.entries[Key("grey.png", 5.0, 100)].measured["lpips"] == 5.0
+    assert journal.entries[Key("tiny.png", 5.0, 100)].measured["lpips"] is None
+    assert go(Plan((5.0,), lpips=Distance()), Shift(), pictures, tmp_path / "x.jsonl")[0] == []
 
 
 def test_a_failure_costs_its_operating_point_only(pictures, tmp_path):
