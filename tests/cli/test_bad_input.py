@@ -254,6 +254,7 @@ def test_memory_that_does_not_suffice_is_no_bug(run, place, fake_codec, monkeypa
         (("eval", "jpeg", "photo.png", "--set", "imagenet"), "there are some for kodak, "),
         (("demo", "none.png"), "no such file"),
         (("demo", "--quality", "1000"), "from 1 to 100"),
+        (("demo", "--against", "avif,gif"), "unknown anchor 'gif'; choose from jpeg"),
         (("nonsense",), "No such command"),
     ],
 )

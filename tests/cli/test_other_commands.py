@@ -37,6 +37,17 @@ def test_the_demo_compares_and_writes_a_sheet(run, tmp_path, pixels, in_process)
     assert (tmp_path / "deep/demo/picture.jicm").exists()
 
 
+def test_the_demo_goes_on_without_a_codec_that_is_not_installed(run, tmp_path, pixels, in_process, monkeypatch):
+    monkeypatch.delenv("JAXICM_VTM", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    write_picture(tmp_path / "a.png", pixels)
+    done = run("demo", tmp_path / "a.png", "--out", tmp_path / "demo", "--against", "vtm, jpeg")
+    assert done.code == 0
+    assert "note: VTM needs EncoderAppStatic" in done.err
+    assert "JPEG (quality" in done.out
+    assert "AVIF" not in done.out
+
+
 def test_the_sample_picture_is_a_photograph_of_an_installed_package():
     assert read_picture(sample_picture()).pixels.size > 500_000
 

@@ -108,8 +108,8 @@ ANCHORS: Mapping[str, Anchor] = MappingProxyType(
             _video("hevc", "HEVC 4:2:0", FfmpegCodec("hevc", "slower"), _QPS),
             _video("hevc444", "HEVC 4:4:4", FfmpegCodec("hevc", "slower"), _QPS, chroma="444"),
             _video("av1", "AV1 4:4:4", FfmpegCodec("av1", "3"), (58, 50, 42, 34, 26, 18, 10), chroma="444"),
-            _video("vvc", "VVC (vvenc medium) 4:2:0", FfmpegCodec("vvc", "medium"), _QPS),
-            _video("vvc-faster", "VVC (vvenc faster) 4:2:0", FfmpegCodec("vvc", "faster"), _QPS),
+            _video("vvc", "VVC 4:2:0", FfmpegCodec("vvc", "medium"), _QPS),
+            _video("vvc-faster", "VVC 4:2:0 faster", FfmpegCodec("vvc", "faster"), _QPS),
             # 8 bit: what the published curves of VTM were made with
             _video("vtm", "VTM 4:4:4", VtmCodec(), _QPS, chroma="444", bits=8),
         )

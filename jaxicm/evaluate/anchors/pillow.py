@@ -37,9 +37,10 @@ class PillowAnchor(Anchor):
         import PIL
         from PIL import features
 
+        turbo = features.version("libjpeg_turbo") if self.feature == "jpg" else None  # "jpg" is the interface's version
         return {
             "pillow": PIL.__version__,
-            self.feature: str(features.version(self.feature)),
+            self.feature: f"libjpeg-turbo {turbo}" if turbo else str(features.version(self.feature)),
             "options": " ".join(f"{key}={value}" for key, value in self.options.items()),
         }
 
