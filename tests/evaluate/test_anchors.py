@@ -1,12 +1,13 @@
 """Conventional codecs: real files of their formats, settings in order, the same pixels in other decoders."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from jaxicm.errors import InputError, OptionError
+from jaxicm.errors import InputError, MissingDependency, OptionError
 from jaxicm.evaluate.anchors import ANCHORS, find
 from jaxicm.evaluate.anchors.size import at_size, smallest_not_below
 from jaxicm.evaluate.metrics import psnr
@@ -100,6 +101,22 @@ def test_unknown_names_and_settings_are_refused(picture):
         find("jpeg").encode(picture / 255, 50)
     with pytest.raises(InputError, match=r"got uint8 \(64, 96, 4\)"):
         find("jpeg").encode(np.zeros((64, 96, 4), np.uint8), 50)
+
+
+def test_what_is_not_installed_is_one_line_with_the_command(picture, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("JAXICM_FFMPEG", raising=False)
+    monkeypatch.delenv("JAXICM_VTM", raising=False)
+    for name in ("jpegxl", "hevc", "av1", "vvc", "vtm"):
+        reason = find(name).missing()
+        assert reason is not None
+        assert "\n" not in reason
+        assert "pip install 'jaxicm[anchors]'" in reason or name == "vtm"
+        with pytest.raises(MissingDependency, match=" needs "):
+            find(name).encode(picture, find(name).default[0])
+    assert find("jpeg").missing() is None
 
 
 @pytest.mark.parametrize("name", ANCHORS)
