@@ -41,7 +41,7 @@ def linear_axis(label: str, values: Iterable[float], *, wanted: int = 6, from_ze
     """
     found = list(values) or [0.0, 1.0]
     low, high = min(found), max(found)
-    air = 0.05 * (high - low) or abs(high) * 0.1 or 1.0
+    air = max(0.05 * (high - low) or abs(high) * 0.1, 1e-6 * max(1.0, abs(low), abs(high)))
     low, high = (0.0 if from_zero else low - air), high + air
     step = _round_step((high - low) / wanted)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

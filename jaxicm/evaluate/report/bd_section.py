@@ -37,13 +37,17 @@ def bd_section(picture_set: PictureSet, compared: Mapping[str, Comparisons], loo
     Returns:
         The tables.
     """
+    if not any(item.found for item in compared.values()):
+        return tag("p", "There is one curve, and nothing to compare it with.", class_="note")
     parts = []
-    if picture_set.metrics:
-        parts.append(_table(picture_set, [compared[metric.key] for metric in picture_set.metrics], looks, "Pictures"))
-    for group in picture_set.tasks:
-        found = [compared[metric.key] for metric in group.metrics if metric.key in compared]
-        if found:
-            parts.append(_table(picture_set, found, looks, f"{group.title}, {group.ground_truth} ground truth"))
+    for metrics, title in [
+        (picture_set.metrics, "Pictures"),
+        *((group.metrics, group.metrics[0].note) for group in picture_set.tasks if group.metrics),
+    ]:
+        found = [compared[metric.key] for metric in metrics if metric.key in compared]
+        told = [item for item in found if item.found]  # a metric that only the anchor has tells nothing
+        if told:
+            parts.append(_table(picture_set, told, looks, title))
     return join(parts)
 
 

@@ -173,13 +173,18 @@ def _task_groups(runs: Sequence[Run], keys: Sequence[str]) -> list[TaskGroup]:
     groups = []
     for (name, digest, truth), tasks in found.items():
         single = names[name] == 1
-        title = name if single else f"{name} ({truth} ground truth, weights {digest[:8]})"
+        title = name if single else f"{name} ({_truth(truth)}, weights {digest[:8]})"
         key = name if single else f"{name}-{truth}-{digest[:8]}"
         scores = {score for task in tasks.values() for point in task.points for score in point.values}
         chosen = [score for score in _SCORES if score in scores] or sorted(scores)[:1]
         originals = [task.original for task in tasks.values() if task.original] or [{}]
         differ = any(abs(other.get(k, v) - v) > 1e-6 for other in originals for k, v in originals[0].items())
         notes = ("The runs disagree about the scores on the original pictures; those of the first are shown.",)
-        metrics = tuple(score_metric(key, score, f"{title}, {truth} ground truth") for score in chosen)
+        note = f"{title}, {_truth(truth)}" if single and truth else title
+        metrics = tuple(score_metric(key, score, note) for score in chosen)
         groups.append(TaskGroup(key, title, truth, digest, metrics, originals[0], tasks, notes if differ else ()))
     return groups
+
+
+def _truth(ground_truth: str) -> str:
+    return f"{ground_truth} ground truth" if ground_truth else "no ground truth"

@@ -24,7 +24,7 @@ class Images:
 
     links: list[str] = field(default_factory=list)
     size_bytes: int = 0
-    unreadable: int = 0
+    unreadable: set[Path] = field(default_factory=set)
     _known: dict[bytes, int] = field(default_factory=dict)
 
     def add(self, path: Path) -> int | None:
@@ -34,7 +34,7 @@ class Images:
         except OSError:
             data = b""
         if not data.startswith(_PNG) or len(data) < 24:
-            self.unreadable += 1
+            self.unreadable.add(path)
             return None
         if data not in self._known:
             self._known[data] = len(self.links)
@@ -74,7 +74,9 @@ def crop_section(picture_set: PictureSet, anchor: Entry | None, *, budget_bytes:
             pictures.append(found)
     notes = []
     if images.unreadable:
-        notes.append(f"{images.unreadable} crop files are missing or no PNG; keep the folder x.crops beside x.json.")
+        notes.append(
+            f"{len(images.unreadable)} crop files are missing or no PNG; keep the folder x.crops beside x.json."
+        )
     if left_out:
         notes.append(f"{left_out} pictures are left out: the page holds {images.size_bytes / 1e6:.0f} MB of crops.")
     note = tag("p", " ".join(notes), class_="note") if notes else None

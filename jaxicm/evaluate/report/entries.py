@@ -98,7 +98,7 @@ class TaskGroup:
     Attributes:
         key: unique in its set.
         title: of the network, with the ground truth where there are several.
-        ground_truth: "real" or "pseudo".
+        ground_truth: "real", "pseudo", or nothing where the measure needs none.
         digest: of the network's weights.
         metrics: its scores that are drawn or compared.
         original: scores on the uncoded pictures, as in the run file.

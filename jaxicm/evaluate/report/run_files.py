@@ -39,7 +39,7 @@ class Task:
     Attributes:
         name: of the network.
         digest: of its weights.
-        ground_truth: "real" or "pseudo".
+        ground_truth: "real", "pseudo", or nothing where the measure needs none.
         original: scores on the uncoded pictures.
         points: scores of the operating points, rising rate.
     """
@@ -218,7 +218,7 @@ def _task(name: str, task: Mapping[str, Any]) -> Task:
     return Task(
         name=str(name),
         digest=str(task.get("digest") or ""),
-        ground_truth=str(task.get("ground_truth") or "unknown"),
+        ground_truth=str(task.get("ground_truth") or ""),
         original=_finite_only(task.get("original")),
         points=tuple(sorted(filter(None, points), key=lambda point: point.bpp)),
     )

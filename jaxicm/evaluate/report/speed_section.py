@@ -106,22 +106,17 @@ def complexity_section(picture_set: PictureSet, looks: Mapping[str, Look]) -> Ma
             "p", "No learned codec among these runs; the cost of conventional codecs is their time.", class_="note"
         )
     parts = list(dict.fromkeys(part for _, run in runs for part in run.kmac_per_pixel))
-    columns = [Column("codec", numeric=False), Column("parameters"), *(Column(f"{part}") for part in parts)]
-    columns += [
-        Column("kMAC/pixel in all"),
-        Column("sequential steps", hint="calls of networks that wait for each other"),
-    ]
+    columns = [Column("codec", numeric=False), Column("parameters"), *(Column(part) for part in parts)]
+    columns.append(Column("sequential steps", hint="calls of networks that wait for each other"))
     rows = []
     for entry, run in runs:
         cells = [Cell(join([marker(looks[entry.title]), " ", entry.title]), head=True)]
         cells.append(Cell("–" if run.parameters is None else f"{run.parameters:,}", run.parameters))  # noqa: RUF001
         costs = [run.kmac_per_pixel.get(part) for part in parts]
         cells += [Cell(decimals(cost, 1), cost) for cost in costs]
-        total = sum(run.kmac_per_pixel.values()) if run.kmac_per_pixel else None
-        cells.append(Cell(decimals(total, 1), total))
         cells.append(Cell("–" if run.steps is None else str(run.steps), run.steps))  # noqa: RUF001
         rows.append(cells)
-    groups = [("", 2), ("kMAC/pixel", len(parts) + 1), ("", 1)]
+    groups = [("", 2), *([("kMAC/pixel", len(parts))] if parts else []), ("", 1)]
     return table(columns, rows, group_heads=groups)
 
 
@@ -146,7 +141,7 @@ def _figure(
     clocks = dict.fromkeys(run.clock for _, run, _ in timed)
     rate = {entry.key: delta for entry, _, _ in timed if (delta := _bd_rate(entry, compared)) is not None}
     unit = "filled: wall-clock seconds, hollow: CPU seconds" if len(clocks) > 1 else CLOCKS[next(iter(clocks))]
-    if compared is not None and compared.anchor is not None and rate:
+    if compared is not None and compared.anchor is not None and len(rate) > 1:
         series = [
             Series(
                 entry.key, entry.title, looks[entry.title],
