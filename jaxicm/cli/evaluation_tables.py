@@ -127,7 +127,8 @@ def _figures(values: dict[str, Any], names: Sequence[str]) -> list[str]:
 
 
 def _heading(figure: str) -> str:
-    return figure.replace("_", " ").replace("ap", "AP") if _is_share(figure) else figure.replace("_", " ")
+    words = (word.upper() if word.startswith(("ap", "psnr")) else word for word in figure.split("_"))
+    return " ".join(words)
 
 
 def _is_share(figure: str) -> bool:
