@@ -107,6 +107,7 @@ def table(
     caption: Child = None,
     sortable: bool = True,
     group_heads: Iterable[tuple[str, int]] = (),
+    foot: Iterable[Cell] | None = None,
 ) -> Markup:
     """Write a table in a box that scrolls sideways where the page is narrower.
 
@@ -116,6 +117,7 @@ def table(
         caption: above the table.
         sortable: a click on a heading sorts.
         group_heads: headings above the headings: title and number of columns.
+        foot: the last row, which stays where it is.
 
     Returns:
         The element.
@@ -125,20 +127,24 @@ def table(
         tag("th", column.title, scope="col", class_="n" if column.numeric else None, title=column.hint)
         for column in columns
     ]
-    body = []
-    for row in rows:
-        cells = []
-        for cell, column in zip(row, columns, strict=True):
-            classes = " ".join(filter(None, ("n" if column.numeric else "", cell.class_))) or None
-            value = f"{cell.value:.6g}" if cell.value is not None else None
-            scope = "row" if cell.head else None
-            cells.append(tag("th" if cell.head else "td", cell.content, scope=scope, class_=classes, data_v=value))
-        body.append(tag("tr", cells))
+    body = [_row(row, columns) for row in rows]
     groups = [tag("th", title, colspan=span, scope="colgroup", class_="g") for title, span in group_heads]
     head = tag("thead", tag("tr", groups) if groups else None, tag("tr", heads))
     title = tag("caption", caption) if caption else None
-    whole = tag("table", title, head, tag("tbody", body), class_="sortable" if sortable and len(body) > 1 else None)
+    last = tag("tfoot", _row(foot, columns)) if foot is not None else None
+    class_ = "sortable" if sortable and len(body) > 1 else None
+    whole = tag("table", title, head, tag("tbody", body), last, class_=class_)
     return tag("div", whole, class_="scroll", tabindex=0, role="region", aria_label=_plain(caption) or "table")
+
+
+def _row(row: Iterable[Cell], columns: Iterable[Column]) -> Markup:
+    cells = []
+    for cell, column in zip(row, columns, strict=True):
+        classes = " ".join(filter(None, ("n" if column.numeric else "", cell.class_))) or None
+        value = f"{cell.value:.6g}" if cell.value is not None else None
+        scope = "row" if cell.head else None
+        cells.append(tag("th" if cell.head else "td", cell.content, scope=scope, class_=classes, data_v=value))
+    return tag("tr", cells)
 
 
 def _plain(caption: Child) -> str | None:

@@ -1,8 +1,10 @@
 """Tables of single pictures: BD-rates picture by picture, and everything that was measured."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from statistics import mean
 
-from jaxicm.evaluate.report.comparison import Comparison, Comparisons, compare
+from jaxicm.evaluate.report.comparison import Comparison, Comparisons, choose_anchor, compare
 from jaxicm.evaluate.report.entries import Curve, Entry, PictureSet
 from jaxicm.evaluate.report.markup import Cell, Column, Markup, decimals, join, table, tag
 from jaxicm.evaluate.report.run_files import Picture
@@ -34,7 +36,8 @@ def picture_section(picture_set: PictureSet, compared: Mapping[str, Comparisons]
     first = compared.get("psnr-rgb")
     anchor = first.anchor if first is not None else None
     if anchor is not None and anchor.run is None:
-        anchor = next((entry for entry in picture_set.measured if entry.group == "conventional"), None)
+        # a published curve has no single pictures
+        anchor = choose_anchor(replace(picture_set, entries=picture_set.measured), None, "psnr-rgb")
     if anchor is not None and any(entry is not anchor for entry in picture_set.measured):
         parts.append(_rates_by_picture(picture_set, anchor))
     left = _ROWS
@@ -91,8 +94,10 @@ def _rates_by_picture(picture_set: PictureSet, anchor: Entry) -> Markup:
                     Cell(decimals(delta.value, 1, sign=True), delta.value, "less" if delta.value < 0 else "more")
                 )
         rows.append(cells)
+    known = [[c.rate.value for c in found[entry.key].values() if c.rate is not None] for entry in others]
+    means = [Cell(decimals(mean(values), 1, sign=True), mean(values)) if values else Cell("") for values in known]
     caption = f"BD-rate % by PSNR RGB of each picture. Anchor: {anchor.title}."
-    opened = table(columns, rows, caption=caption)
+    opened = table(columns, rows, caption=caption, foot=[Cell("mean of these", head=True), *means])
     return tag("details", tag("summary", f"BD-rate of each of {len(names)} pictures"), opened, class_="data")
 
 

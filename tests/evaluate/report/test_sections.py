@@ -138,7 +138,18 @@ def test_every_picture_has_its_rate_against_the_anchor(make_run, anchor_run, rea
         assert found[name].rate.value == pytest.approx(bd_rate(*vtm, *hpcm).value)
     page = read_page(build_report([anchor_run, make_run("ours")]).page)
     assert page.row("a.png", "BD-rate % by PSNR RGB")[1][1] == pytest.approx(bd_rate(*vtm, *hpcm).value, rel=1e-4)
+    assert page.row("mean of these", "BD-rate % by PSNR RGB")[1][1] == pytest.approx(
+        bd_rate(*vtm, *hpcm).value, rel=1e-4
+    )
     assert "Ours: 12 measurements" in page.text
+
+
+def test_single_pictures_have_a_measured_anchor_where_the_anchor_is_published(make_run, read_page, known_curves):
+    vtm, _ = known_curves
+    runs = [make_run("ours", set_name="kodak")]
+    runs += [make_run(name, vtm, kind="conventional", set_name="kodak") for name in ("jpeg", "vvc")]
+    page = read_page(build_report(runs).page)
+    assert "BD-rate % by PSNR RGB of each picture. Anchor: Vvc." in page.text
 
 
 def test_plots_are_valid_and_the_same_each_time(make_run, anchor_run, tmp_path):
