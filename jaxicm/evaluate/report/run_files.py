@@ -1,7 +1,6 @@
 """Run files as `jaxicm eval` writes them, read and checked: nothing behind this file meets a missing key."""
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from jaxicm.errors import InputError
 from jaxicm.media.files import read_bytes
 
 FORMAT = "jaxicm run 1"
+_LARGEST, _LARGEST_SIDE, _SMALLEST_BPP = 1e15, 10**7, 1e-9
+"""What lies beyond was not measured: numbers that would overflow the drawings."""
 _RESULTS = ("psnr-rgb", "psnr-yuv", "ms-ssim-rgb", "ms-ssim-db-rgb", "lpips", "encoding_time", "decoding_time")
 _MEASURES = ("psnr_rgb", "psnr_yuv", "ms_ssim", "ms_ssim_db", "lpips", "encode_s", "decode_s")
 
@@ -205,7 +206,7 @@ def _points(results: Mapping[str, Sequence[Any]]) -> tuple[Point, ...]:
 
 def _point(quality: Any, scale: Any, bpp: Any, values: Mapping[str, float]) -> Point | None:
     rate = _finite(bpp)
-    if rate is None or rate <= 0:
+    if rate is None or rate < _SMALLEST_BPP:
         return None
     return Point(_finite(quality) or 0.0, 100.0 if scale is None else float(scale), rate, values)
 
@@ -229,8 +230,8 @@ def _picture(row: Mapping[str, Any]) -> Picture:
         name=str(row["picture"]),
         quality=_finite(row.get("quality")) or 0.0,
         scale=_finite(row.get("scale")) or 100.0,
-        pixels=int(row["width"]) * int(row["height"]),
-        bpp=float(row["bpp"]),
+        pixels=_side(row, "width") * _side(row, "height"),
+        bpp=_rate(row),
         values=_finite_only({key: row.get(key) for key in ("size_bytes", *_MEASURES)}),
         encode_parts_s=_finite_only(row.get("encode_parts_s")),
         decode_parts_s=_finite_only(row.get("decode_parts_s")),
@@ -242,7 +243,7 @@ def _crop(folder: Path, row: Mapping[str, Any]) -> Crop:
         picture=str(row["picture"]),
         quality=_finite(row.get("quality")) or 0.0,
         scale=_finite(row.get("scale")) or 100.0,
-        bpp=float(row["bpp"]),
+        bpp=_rate(row),
         psnr=_finite(row.get("psnr_rgb")),
         box=tuple(int(side) for side in row.get("box") or ()),
         original=folder / str(row["original"]),
@@ -250,9 +251,23 @@ def _crop(folder: Path, row: Mapping[str, Any]) -> Crop:
     )
 
 
+def _side(row: Mapping[str, Any], key: str) -> int:
+    side = int(row[key])
+    if not 0 < side <= _LARGEST_SIDE:
+        raise ValueError(f"{key} {side}")
+    return side
+
+
+def _rate(row: Mapping[str, Any]) -> float:
+    rate = _finite(row["bpp"])
+    if rate is None or rate < 0:
+        raise ValueError(f"bpp {row['bpp']!r}")
+    return rate
+
+
 def _finite(value: Any) -> float | None:
     """Return a finite number as float, anything that was not measured as None."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < _LARGEST:
         return None
     return float(value)
 

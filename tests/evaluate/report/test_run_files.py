@@ -1,10 +1,14 @@
 """Reading run files: one line for whatever is wrong, and values that were not measured are left out."""
 
 import json
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from jaxicm.errors import InputError
+from jaxicm.evaluate.report import build_report
 from jaxicm.evaluate.report.run_files import read_run
 
 
@@ -80,3 +84,38 @@ def test_points_are_sorted_by_rate(make_run):
     run = read_run(path)
     assert [point.bpp for point in run.points] == [0.2, 0.4, 0.8]
     assert [point.values["psnr-rgb"] for point in run.points] == [30.0, 33.0, 36.0]
+
+
+EXAMPLE = json.loads((Path(__file__).parents[1] / "example_run.json").read_text(encoding="utf-8"))
+
+
+def places(value, path=()):
+    """Yield the path of everything inside a JSON value."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from places(inner, (*path, key))
+
+
+odd = st.sampled_from(
+    [None, True, 0, -1, 1e308, -1e308, 1e-300, float("inf"), float("nan"), "", "x", [], [1], {}, [None]]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(list(places(EXAMPLE))), odd), min_size=1, max_size=3))
+def test_whatever_a_file_holds_there_is_a_page_or_one_line(changes, tmp_path):
+    content = json.loads(json.dumps(EXAMPLE))
+    for path, value in changes:
+        inner = content
+        try:
+            for key in path[:-1]:
+                inner = inner[key]
+            inner[path[-1]] = value
+        except (KeyError, IndexError, TypeError):
+            continue  # an earlier change took the place away
+    file = tmp_path / "odd.json"
+    file.write_text(json.dumps(content))
+    try:
+        assert build_report([file]).page.startswith("<!doctype html>")
+    except InputError as error:
+        assert "\n" not in str(error)
