@@ -102,7 +102,7 @@ odd = st.sampled_from(
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.sampled_from(list(places(EXAMPLE))), odd), min_size=1, max_size=3))
+@given(changes=st.lists(st.tuples(st.sampled_from(list(places(EXAMPLE))), odd), min_size=1, max_size=3))
 def test_whatever_a_file_holds_there_is_a_page_or_one_line(changes, tmp_path):
     content = json.loads(json.dumps(EXAMPLE))
     for path, value in changes:
