@@ -125,9 +125,8 @@ def metric_figure(
                 series, x, y, identity=f"{identity}-{kind}", description=described, rules=rules, class_=f"{kind}-rate"
             )
         )
-    return tag(
-        "figure", tag("div", charts, class_="plot"), tag("figcaption", tag("b", metric.title), f": {metric.note}.")
-    )
+    note = f": {metric.note}." if metric.note != metric.title else ""
+    return tag("figure", tag("div", charts, class_="plot"), tag("figcaption", tag("b", metric.title), note))
 
 
 def series_of(entry: Entry, curve: Curve, metric: Metric, look: Look) -> Series:

@@ -193,24 +193,20 @@ def _megapixels(speed: float, clock: str) -> str:
 
 
 def _speed_table(picture_set: PictureSet, speeds: Mapping[tuple[str, str], Speed], looks: Mapping[str, Look]) -> Markup:
+    runs = [(entry, entry.run) for entry in picture_set.measured if entry.run is not None]
+    parts = {(entry.key, direction): part_seconds(run, direction) for entry, run in runs for direction in _TITLES}
     columns = [Column("codec", numeric=False), Column("clock", numeric=False)]
-    columns += [
-        Column("encode MP/s"),
-        Column("decode MP/s"),
-        Column("encoder's parts", False),
-        Column("decoder's parts", False),
-    ]
+    columns += [Column("encode MP/s"), Column("decode MP/s")]
+    if any(parts.values()):
+        columns += [Column("encoder's parts", numeric=False), Column("decoder's parts", numeric=False)]
     rows = []
-    for entry in picture_set.measured:
-        run = entry.run
-        if run is None:
-            continue
+    for entry, run in runs:
         cells = [Cell(join([marker(looks[entry.title]), " ", entry.title]), head=True), Cell(_CLOCK_NAMES[run.clock])]
         for direction in _TITLES:
             speed = speeds.get((entry.key, direction))
             cells.append(Cell("–", None) if speed is None else Cell(f"{speed.median:.3g}", speed.median))  # noqa: RUF001
-        for direction in _TITLES:
-            cells.append(Cell(_parts(part_seconds(run, direction))))
+        if any(parts.values()):
+            cells += [Cell(_parts(parts[entry.key, direction])) for direction in _TITLES]
         rows.append(cells)
     return table(columns, rows)
 
