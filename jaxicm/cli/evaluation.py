@@ -60,6 +60,10 @@ def evaluate(
         str | None,
         typer.Option("--set", help="Set with published curves that the pictures are (Kodak is recognised by itself)."),
     ] = None,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", help="Folder of files of conventional codecs, coded once for many runs."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Begin anew where --out has another run.")] = False,
 ) -> None:
     """Measure a codec on pictures, from real files.
@@ -67,7 +71,8 @@ def evaluate(
     Prints bpp, PSNR, MS-SSIM and seconds of every picture and in the mean, and the BD-rate over the published VTM curve
     where the pictures are those of that curve. With --out nothing that is finished is lost: the same command goes on
     after an interruption, and one with more qualities, pictures or tasks measures only what is new. Seconds are wall
-    seconds for learned codecs and CPU seconds of one thread for conventional ones.
+    seconds for learned codecs and CPU seconds of one thread for conventional ones, on the day they were coded where
+    --keep has their files.
     """
     from jaxicm.cli.evaluation_tables import print_run
     from jaxicm.cli.jobs import make_folder
@@ -106,6 +111,7 @@ def evaluate(
         _perceptual(terminal),
         _observers(terminal, pictures, task or [], annotations, pseudo),
         Crops(out.with_suffix(".crops"), [p.name for p in pictures.pictures], crops) if crops and out else None,
+        keep,
     )
     command = shlex.join(["jaxicm", *sys.argv[1:]])
     with Journal.open(journal_path, header(item, fresh=fresh), overwrite=overwrite) as journal:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxicm.errors import JaxicmError
+from jaxicm.evaluate.coded_files import CodedFiles
 from jaxicm.evaluate.journal import Key
 from jaxicm.evaluate.metrics import ms_ssim, ms_ssim_db, psnr, psnr_yuv
 from jaxicm.evaluate.scaling import resize, scaled_size
@@ -63,38 +64,41 @@ def read_original(path: Path) -> np.ndarray:
     return read_picture(path).pixels
 
 
-def code_file(codec: str, path: Path, need: Need) -> Outcome:
+def code_file(codec: str, path: Path, need: Need, kept: Path | None = None) -> Outcome:
     """Do everything for a conventional codec, in whatever process this is.
 
     Args:
         codec: its name.
         path: of the original.
         need: what to find out.
+        kept: folder of coded files that are used again, or None.
 
     Returns:
         What it gave.
     """
     original, item = read_original(path), _kept_subject(codec)
     try:
-        encoded = encode(item, original, need.key)
+        encoded = encode(item, original, need.key, kept)
         decoded = decode(item, encoded, original, need.key)
     except JaxicmError as error:
         return Outcome(need, failure=str(error))
     return assess(original, encoded, decoded, need)
 
 
-def encode(item: Subject, original: np.ndarray, key: Key) -> Encoded:
+def encode(item: Subject, original: np.ndarray, key: Key, kept: Path | None = None) -> Encoded:
     """Scale a picture and compress it; scaling is not timed.
 
     Args:
         item: the codec.
         original: uint8 [H, W, 3] or [H, W].
         key: the operating point.
+        kept: folder of coded files that are used again, or None.
 
     Returns:
         The file.
     """
-    return item.encode(resize(original, *coded_size(original, key.scale)), key.quality)
+    pixels = resize(original, *coded_size(original, key.scale))
+    return item.encode(pixels, key.quality) if kept is None else CodedFiles(kept).encode(item, pixels, key.quality)
 
 
 def decode(item: Subject, encoded: Encoded, original: np.ndarray, key: Key) -> DecodedPicture:

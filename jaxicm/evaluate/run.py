@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -81,6 +82,7 @@ class Plan:
         lpips: the perceptual distance; None where its weights are not at hand.
         observers: look at the decoded pictures.
         crops: writes crops, or None.
+        kept: folder of files of conventional codecs, from which they are taken when they are there; or None.
     """
 
     settings: tuple[float, ...]
@@ -89,6 +91,7 @@ class Plan:
     lpips: PerceptualDistance | None = None
     observers: Sequence[Observer] = ()
     crops: Crops | None = None
+    kept: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,8 @@ def measure(
     read_original.cache_clear()  # files may have changed since a run before this one
     with Workers(plan.jobs) as workers:
         if item.kind == "conventional":
-            outcomes = workers.stream(code_file, ((item.name, files[need.key.picture].path, need) for need in needs))
+            calls = ((item.name, files[need.key.picture].path, need, plan.kept) for need in needs)
+            outcomes = workers.stream(code_file, calls)
         else:
             failures: list[Outcome] = []
             coded = _code_here(item, files, needs, plan.jobs == 1, failures)

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxicm.errors import InputError
 from jaxicm.evaluate.coded_files import SUFFIX, CodedFiles
+from jaxicm.evaluate.coding import Need, code_file
+from jaxicm.evaluate.journal import Key
 from jaxicm.evaluate.subjects import Encoded
 
 
@@ -64,3 +67,15 @@ def test_a_damaged_file_is_refused(tmp_path, pixels, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(InputError, match="damaged"):
         files.encode(subject, pixels, 10)
+
+
+def test_a_run_takes_its_files_from_the_folder(tmp_path, pixels):
+    picture = tmp_path / "picture.png"
+    Image.fromarray(np.tile(pixels, (8, 8, 1))).save(picture)
+    need, folder = Need(Key("picture.png", 40.0, 100)), tmp_path / "kept"
+    made = code_file("jpeg", picture, need, folder)
+    (kept,) = (folder / "jpeg").iterdir()
+    first_line, _, data = kept.read_bytes().partition(b"\n")
+    assert made.measured["size_bytes"] == len(data)
+    kept.write_bytes(first_line.replace(b'"seconds": ', b'"seconds": 7') + b"\n" + data)
+    assert code_file("jpeg", picture, need, folder).measured["encode_s"] >= 7
