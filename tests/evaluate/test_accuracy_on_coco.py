@@ -41,7 +41,9 @@ def test_the_ap_on_uncoded_pictures_is_the_stated_one(name, pictures):
     (observer,) = observers([name], DATA / "coco-val.json", False, pictures)
     reference = observer.reference()
     assert reference is not None
-    assert {key: 100 * reference[key] for key in STATED[name]} == pytest.approx(STATED[name], abs=0.3)
+    for key, stated in STATED[name].items():
+        # at a single threshold a few detections more or less weigh more
+        assert 100 * reference[key] == pytest.approx(stated, abs=0.3 if key.endswith("_ap") else 0.5), key
 
 
 def test_on_a_few_pictures_the_confident_detections_are_found_again(pictures):
