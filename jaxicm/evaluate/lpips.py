@@ -1,11 +1,12 @@
-"""Perceptual distances of decoded pictures: LPIPS where the user has its weights, and a plain feature distance.
+"""LPIPS, a perceptual distance of decoded pictures, where the user has its weights.
 
 Zhang et al., "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", 2018,
 https://arxiv.org/abs/1801.03924, version 0.1 with SqueezeNet 1.1: seven feature maps of both pictures, every position's
 vector divided by its length, squared differences weighted by channel, averaged over positions, summed over the maps.
 
 LPIPS means torchvision's ImageNet weights and the published linear ones. Caffe's SqueezeNet has the same shapes and
-would give other values: its distance has its own name.
+would give other values: its distance is the feature distance of the task `squeezenet`
+(`jaxicm.evaluate.feature_fidelity.feature_distance`), never called LPIPS.
 """
 
 import hashlib
@@ -42,7 +43,6 @@ class Lpips:
     params: Mapping[str, Any]
     linear: tuple[np.ndarray, ...]
     digest: str
-    name: str = "lpips"
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "Lpips":
@@ -55,15 +55,16 @@ class Lpips:
             InputError: if a part is not there.
             MissingDependency: for .pth without torch.
         """
-        from jaxicm.tasks.importing import SUFFIXES, read_arrays
-        from jaxicm.tasks.squeezenet import parameters
-
         named = folder or os.environ.get(VARIABLE)
         if not named:
             raise InputError(
                 "LPIPS needs torchvision's squeezenet1_1 and the linear weights of lpips 0.1 (squeeze); put both into "
                 f"a folder and name it in {VARIABLE}"
             )
+        # below the check: whoever has no weights imports no JAX
+        from jaxicm.tasks.importing import SUFFIXES, read_arrays
+        from jaxicm.tasks.squeezenet import parameters
+
         arrays: dict[str, np.ndarray] = {}
         for path in sorted(p for p in Path(named).glob("*") if p.suffix in SUFFIXES):
             arrays |= read_arrays(path)
@@ -80,37 +81,15 @@ class Lpips:
 
     def __call__(self, a: np.ndarray, b: np.ndarray) -> float:
         """Return the distance of two pictures, uint8 [H, W, 3] RGB of the same size, at least 17x17; 0 if equal."""
-        return _distance(self.params, self.linear, a, b, caffe=False)
+        for picture in (a, b):
+            if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+                raise ValueError(f"pictures must be uint8 [H, W, 3], got {picture.dtype} {picture.shape}")
+        if a.shape != b.shape:
+            raise ValueError(f"pictures must have the same shape, got {a.shape} and {b.shape}")
+        from jaxicm.tasks.squeezenet import on_canvas
 
-
-@dataclass(frozen=True, eq=False)
-class FeatureDistance:
-    """SqueezeNet(Caffe) unit-normalised feature distance: LPIPS's formula, all weights 1, and other features.
-
-    Its values are not LPIPS values, nor comparable with them.
-
-    Attributes:
-        params: of SqueezeNet's trunk with Caffe's weights.
-        digest: sha256 of the weight file.
-    """
-
-    params: Mapping[str, Any]
-    digest: str
-    name: str = "squeezenet-caffe-distance"
-
-    @classmethod
-    def load(cls, path: Path | None = None) -> "FeatureDistance":
-        """Take the weights of the task network `squeezenet`; see `jaxicm.tasks.zoo.load` for `path` and errors."""
-        from jaxicm.tasks import zoo
-        from jaxicm.tasks.squeezenet import SqueezeNet
-
-        network = SqueezeNet.load(path or zoo.find("squeezenet"))
-        return cls(network.params, network.digest)
-
-    def __call__(self, a: np.ndarray, b: np.ndarray) -> float:
-        """Return the distance of two pictures, uint8 [H, W, 3] RGB of the same size, at least 17x17; 0 if equal."""
-        ones = tuple(np.ones(count, np.float32) for count in CHANNELS)
-        return _distance(self.params, ones, a, b, caffe=True)
+        canvas, size = on_canvas([a, b])
+        return float(_compiled()(self.params, self.linear, canvas, size))
 
 
 def _linear(arrays: Mapping[str, np.ndarray], level: int, folder: str) -> np.ndarray:
@@ -125,34 +104,19 @@ def _linear(arrays: Mapping[str, np.ndarray], level: int, folder: str) -> np.nda
     return arrays[name].reshape(-1).astype(np.float32)
 
 
-def _distance(params: Mapping[str, Any], linear: tuple, a: np.ndarray, b: np.ndarray, *, caffe: bool) -> float:
-    from jaxicm.tasks.squeezenet import on_canvas
-
-    for picture in (a, b):
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-            raise ValueError(f"pictures must be uint8 [H, W, 3], got {picture.dtype} {picture.shape}")
-    if a.shape != b.shape:
-        raise ValueError(f"pictures must have the same shape, got {a.shape} and {b.shape}")
-    canvas, size = on_canvas([a, b])
-    return float(_compiled(caffe)(params, linear, canvas, size))
-
-
 @cache
-def _compiled(caffe: bool):
-    """Return the jitted distance (one trace a canvas size) of a pair on a canvas uint8 [2, h, w, 3]."""
+def _compiled():
+    """Return the jitted distance of a pair on a canvas uint8 [2, h, w, 3]; one compilation for each canvas size."""
     import jax
     import jax.numpy as jnp
 
-    from jaxicm.tasks import squeezenet
+    from jaxicm.tasks.squeezenet import levels
 
     def distance(params: Mapping[str, Any], linear: tuple, canvas: jax.Array, size: tuple) -> jax.Array:
-        images = canvas.astype(jnp.float32) / 255.0
-        if caffe:
-            normalised = squeezenet.prepare(images)
-        else:
-            normalised = (images * 2.0 - 1.0 - jnp.asarray(SHIFT)) / jnp.asarray(SCALE)
+        images = canvas.astype(jnp.float32) / 127.5 - 1.0
+        normalised = (images - jnp.asarray(SHIFT, jnp.float32)) / jnp.asarray(SCALE, jnp.float32)
         total = jnp.float32(0)
-        for weights, (level, extent) in zip(linear, squeezenet.levels(params, normalised, size).values(), strict=True):
+        for weights, (level, extent) in zip(linear, levels(params, normalised, size).values(), strict=True):
             assert extent is not None
             length = jnp.sqrt(jnp.sum(level**2, -1, keepdims=True))
             unit = level / (length + EPSILON)

@@ -5,8 +5,6 @@ What the files hold is brought to one form on the way: batch normalisation is fo
 """
 
 import hashlib
-import pickle
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,6 @@ import numpy as np
 from jaxicm.errors import InputError, MissingDependency
 
 Arrays = dict[str, np.ndarray]
-SUFFIXES = (".npz", ".safetensors", ".pth", ".pt")
 
 
 def file_digest(path: Path) -> str:
@@ -44,19 +41,26 @@ def read_arrays(path: Path) -> Arrays:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the name")
+    if path.suffix not in SUFFIXES:
+        raise InputError(f"{path}: weights are read from {', '.join(SUFFIXES)}, not {path.suffix or 'this'}")
     try:
-        if path.suffix == ".npz":
-            with np.load(path) as file:
-                return {name: file[name] for name in file.files}
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import load_file
+        return _READERS[path.suffix](path)
+    except MissingDependency:
+        raise
+    except Exception as error:  # each library has classes of its own for a damaged file
+        line = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: not a readable weight file ({line}); fetch it again") from error
 
-            return load_file(path)
-        if path.suffix in (".pth", ".pt"):
-            return _read_torch(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
-        raise InputError(f"{path}: not a readable weight file ({error}); fetch it again") from error
-    raise InputError(f"{path}: weights are read from {', '.join(SUFFIXES)}, not {path.suffix or 'this'}")
+
+def _read_numpy(path: Path) -> Arrays:
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _read_safetensors(path: Path) -> Arrays:
+    from safetensors.numpy import load_file
+
+    return load_file(path)
 
 
 def _read_torch(path: Path) -> Arrays:
@@ -70,6 +74,11 @@ def _read_torch(path: Path) -> Arrays:
     for key in ("model", "state_dict"):
         state = state.get(key, state) if isinstance(state, Mapping) else {}
     return {name: value.detach().numpy() for name, value in state.items() if hasattr(value, "detach")}
+
+
+_READERS = {".npz": _read_numpy, ".safetensors": _read_safetensors, ".pth": _read_torch, ".pt": _read_torch}
+SUFFIXES = tuple(_READERS)
+"""Of the files that `read_arrays` reads."""
 
 
 def fold(arrays: Arrays, epsilon: float) -> Arrays:

@@ -44,7 +44,8 @@ class Yolox:
     def predict(self, pixels: np.ndarray) -> Detections:
         """Find objects in uint8 [H, W, 3] RGB; as in the original, boxes may reach over the border."""
         canvas, _, ratio = letterbox(pixels)
-        boxes, scores, classes, filled = (np.asarray(a) for a in _detect(self.params, canvas[None]))
+        found = _detect(self.params, _pyramid(self.params, canvas[None]))
+        boxes, scores, classes, filled = (np.asarray(a) for a in found)
         return Detections(boxes[filled] / np.float32(ratio), scores[filled], classes[filled])
 
     def features(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
@@ -73,23 +74,23 @@ def letterbox(pixels: np.ndarray, size: int = yolox.SIZE) -> tuple[np.ndarray, t
     return canvas, (height, width), ratio
 
 
-def detect(params: Mapping[str, Any], canvas: Array) -> tuple[Array, Array, Array, Array]:
-    """Find objects on a canvas uint8 [1, S, S, 3].
+def canvas_pyramid(params: Mapping[str, Any], canvas: Array) -> dict[str, Array]:
+    """Return the pyramid of canvases uint8 [B, S, S, 3]."""
+    return yolox.pyramid(params, canvas.astype(jnp.float32))
+
+
+def detect(params: Mapping[str, Any], levels: Mapping[str, Array]) -> tuple[Array, Array, Array, Array]:
+    """Find objects in the pyramid of one canvas.
 
     Returns:
         Boxes [100, 4] in pixels of the canvas, scores [100], classes [100], and bool [100]: whether it is one.
     """
-    levels = yolox.pyramid(params, canvas.astype(jnp.float32))
-    boxes, objects, classes = yolox.decode(yolox.outputs(params, levels), canvas.shape[1])
+    side = levels["p3"].shape[1] * yolox.STRIDES[0]
+    boxes, objects, classes = yolox.decode(yolox.outputs(params, levels), side)
     scores = jax.nn.sigmoid(objects[0])[:, None] * jax.nn.sigmoid(classes[0])
     candidates = jnp.where(scores > LOWEST_SCORE, scores, -jnp.inf)
     kept, kind, filled = non_maximum_suppression(boxes[0], candidates, overlap=OVERLAP, count=MOST)
     return boxes[0][kept], scores[kept, kind], kind, filled
 
 
-_detect = jax.jit(detect)
-
-
-@jax.jit
-def _pyramid(params: Mapping[str, Any], canvas: Array) -> dict[str, Array]:
-    return yolox.pyramid(params, canvas.astype(jnp.float32))
+_pyramid, _detect = jax.jit(canvas_pyramid), jax.jit(detect)

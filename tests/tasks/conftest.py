@@ -38,7 +38,7 @@ def draw() -> Callable[[Mapping[str, Any]], dict[str, Any]]:
         def one(node: Any, name: str = "") -> Any:
             if isinstance(node, Mapping):
                 return {key: one(child, key) for key, child in node.items()}
-            spread = 0.1 if name == "bias" else np.sqrt(2 / np.prod(node.shape[:-1]))
+            spread = 0.1 if name == "bias" else np.sqrt(1 / np.prod(node.shape[:-1]))
             return rng.normal(0, spread, node.shape).astype(np.float32)
 
         return one(template)

@@ -38,7 +38,9 @@ def test_antialiased_it_is_pillows_bilinear(photograph, size):
 def test_plain_it_interpolates_the_two_nearest(photograph, size):
     pixels = photograph(48, 64)
     expected = two_nearest(pixels, *size)
-    assert np.abs(resize_pixels_opencv(pixels, *size) - expected).max() <= 1.0  # half a level of rounding, half of floors
+    assert (
+        np.abs(resize_pixels_opencv(pixels, *size) - expected).max() <= 1.0
+    )  # half a level of rounding, half of floors
     in_jax = resize(jnp.asarray(pixels, jnp.float32)[None], *size, antialias=False)
     np.testing.assert_allclose(in_jax[0], expected, atol=1e-3)
 

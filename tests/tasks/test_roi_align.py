@@ -10,7 +10,7 @@ import pytest
 from jaxicm.tasks.roi_align import roi_align
 
 BOXES = np.array(
-    [[3.0, 5.0, 40.0, 33.0], [-20.0, -9.0, 70.0, 20.0], [30.0, 30.0, 31.0, 31.5], [0.0, 0.0, 96.0, 64.0], [90, 60, 99, 80]],
+    [[3, 5, 40, 33], [-20, -9, 70, 20], [30, 30, 31, 31.5], [0, 0, 96, 64], [90, 60, 99, 80]],
     np.float32,
 )  # fmt: skip
 """In a picture of 96x64: inside, over the border, tiny, all of it, over the far corner."""
