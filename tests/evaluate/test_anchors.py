@@ -62,6 +62,16 @@ def test_pillow_makes_files_of_the_format(name, picture):
         assert image.layer[0][1:3] == SAMPLING[name]
 
 
+@pytest.mark.parametrize("name", [name for name in ANCHORS if name != "vtm"])
+def test_what_all_colours_share_is_coded_once(name, picture):
+    """A codec that codes red, green and blue independently needs three times the bytes for a grey picture in RGB."""
+    anchor = available(name)
+    setting = anchor.default[len(anchor.default) // 2]
+    grey = anchor.encode(picture[..., 1].copy(), setting)
+    colour = anchor.encode(np.repeat(picture[..., 1:2], 3, axis=2), setting)
+    assert len(colour.data) < 1.2 * len(grey.data) + 250
+
+
 @pytest.mark.parametrize("name", ["jpeg", "webp"])
 def test_the_file_nearest_from_above_is_found(name, picture):
     anchor = find(name)

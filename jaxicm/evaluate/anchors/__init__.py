@@ -103,7 +103,9 @@ ANCHORS: Mapping[str, Anchor] = MappingProxyType(
                 unit="PSNR in dB",
                 format="JPEG2000",
                 feature="jpg_2000",
-                options={"irreversible": True, "no_jp2": True},
+                # without mct=1 red, green and blue are coded independently
+                options={"irreversible": True, "mct": 1, "no_jp2": True},
+                grey_options={"mct": 0},
             ),
             _video("hevc", "HEVC 4:2:0", FfmpegCodec("hevc", "slower"), _QPS),
             _video("hevc444", "HEVC 4:4:4", FfmpegCodec("hevc", "slower"), _QPS, chroma="444"),
