@@ -131,7 +131,7 @@ class FrozenRecurrent:
         """Return the real values of all layers on the device."""
         if "layers" not in self._device:
             convolutions = {name: layer.real() for name, layer in self.convolutions.items()}
-            slopes = {name: jnp.asarray(real_slope(slope)) for name, slope in self.slopes.items()}
+            slopes = {name: jax.device_put(real_slope(slope)) for name, slope in self.slopes.items()}
             self._device["layers"] = Layers.assemble(convolutions, slopes)
         return self._device["layers"]
 
@@ -207,8 +207,8 @@ class RecurrentCoder:
     def evaluate(self) -> tuple[np.ndarray, np.ndarray]:
         """Run the network: means (int32) and scale indices (uint8) of the whole grid, `[h, w, C]`."""
         self.network_calls += 1
-        # The next step changes both arrays in place, so the device gets copies.
-        arguments = (jnp.array(self.values_q4), jnp.array(self._known))
+        # The next step changes both arrays in place, so the device gets copies; jnp.array would compile for each shape.
+        arguments = jax.device_put((self.values_q4.copy(), self._known.copy()))
         self._after, mean, index = _evaluate(self._model.layers(), self._z, *arguments)
         if self._model.config.carry_z:
             self._z = self._after

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -157,7 +158,8 @@ class FrozenConv:
         """Return the layer in real values, exactly, on the device."""
         kernel = self.kernel.real()
         bias = exact.real_bias(self.bias, self.kernel.exponent, self.x)
-        return Conv(jnp.asarray(kernel.reshape(TAPS, TAPS, -1, kernel.shape[-1])), jnp.asarray(bias))
+        # jnp.asarray would compile a copy for each shape
+        return Conv(*jax.device_put((kernel.reshape(TAPS, TAPS, -1, kernel.shape[-1]), bias)))
 
     def prove(self, name: str) -> float:
         """Return the worst-case sum as a fraction of 2**24.
