@@ -136,6 +136,7 @@ def _work(
     from jaxicm.cli.evaluation_tables import picture_line
     from jaxicm.evaluate import run_file
     from jaxicm.evaluate.run import measure, outstanding, summarise
+    from jaxicm.interruption import Interruption
 
     needs = outstanding(plan, pictures, journal)
     whole = len(pictures.pictures) * len(plan.settings) * len(plan.scales)
@@ -145,8 +146,10 @@ def _work(
         picture.name: [need.key for need in needs if need.key.picture == picture.name] for picture in pictures.pictures
     }
     failures = 0
-    with _explaining_interruption(journal_path), terminal:
-        for finished in terminal.track(measure(plan, item, pictures, journal, needs), "measuring", len(needs)):
+    # an exception at any moment would be swallowed by callbacks of JAX or crash it: a measurement is finished first
+    with _explaining_interruption(journal_path), Interruption() as interruption, terminal:
+        work = measure(plan, item, pictures, journal, needs, lambda: interruption.received)
+        for finished in terminal.track(work, "measuring", len(needs)):
             key = finished.key
             if finished.failure is not None:
                 failures += 1

@@ -13,6 +13,7 @@ import numpy as np
 from jaxicm.errors import InputError
 
 Method = Literal["pchip", "akima"]
+Values = Sequence[float] | np.ndarray
 SMALL_OVERLAP = 0.5
 """A common interval below this share of the tested curve's is noted."""
 
@@ -38,10 +39,10 @@ class Delta:
 
 
 def bd_rate(
-    anchor_bpp: Sequence[float],
-    anchor_quality: Sequence[float],
-    test_bpp: Sequence[float],
-    test_quality: Sequence[float],
+    anchor_bpp: Values,
+    anchor_quality: Values,
+    test_bpp: Values,
+    test_quality: Values,
     *,
     method: Method = "pchip",
     min_overlap: float = 0.1,
@@ -76,10 +77,10 @@ def bd_rate(
 
 
 def bd_quality(
-    anchor_bpp: Sequence[float],
-    anchor_quality: Sequence[float],
-    test_bpp: Sequence[float],
-    test_quality: Sequence[float],
+    anchor_bpp: Values,
+    anchor_quality: Values,
+    test_bpp: Values,
+    test_quality: Values,
     *,
     method: Method = "pchip",
     min_overlap: float = 0.1,
@@ -111,7 +112,7 @@ def bd_quality(
     return Delta(value, 10**low, 10**high, share, _with_overlap(notes, share, "log-rate"))
 
 
-def pareto_front(bpp: Sequence[float], quality: Sequence[float]) -> np.ndarray:
+def pareto_front(bpp: Values, quality: Values) -> np.ndarray:
     """Choose the points that no other point beats.
 
     Args:
@@ -135,17 +136,17 @@ _Curve = tuple[np.ndarray, np.ndarray]
 
 
 def _curves(
-    anchor_bpp: Sequence[float],
-    anchor_quality: Sequence[float],
-    test_bpp: Sequence[float],
-    test_quality: Sequence[float],
+    anchor_bpp: Values,
+    anchor_quality: Values,
+    test_bpp: Values,
+    test_quality: Values,
 ) -> tuple[tuple[_Curve, _Curve], tuple[str, ...]]:
     anchor, anchor_notes = _front("anchor", anchor_bpp, anchor_quality)
     test, test_notes = _front("test", test_bpp, test_quality)
     return (anchor, test), anchor_notes + test_notes
 
 
-def _front(name: str, bpp: Sequence[float], quality: Sequence[float]) -> tuple[_Curve, tuple[str, ...]]:
+def _front(name: str, bpp: Values, quality: Values) -> tuple[_Curve, tuple[str, ...]]:
     rates, values = np.asarray(bpp, np.float64), np.asarray(quality, np.float64)
     if rates.ndim != 1 or rates.shape != values.shape or len(rates) < 2:
         raise InputError(

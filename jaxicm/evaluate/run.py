@@ -1,6 +1,6 @@
 """A run: a codec on a set of pictures at several operating points, from real files, noted one by one in a journal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -140,7 +140,12 @@ def outstanding(plan: Plan, pictures: PictureSet, journal: Journal) -> list[Need
 
 
 def measure(
-    plan: Plan, item: Subject, pictures: PictureSet, journal: Journal, needs: Sequence[Need]
+    plan: Plan,
+    item: Subject,
+    pictures: PictureSet,
+    journal: Journal,
+    needs: Sequence[Need],
+    stopped: Callable[[], object] = lambda: False,
 ) -> Iterator[Finished]:
     """Find out what is wanted and note it in the journal, each picture and operating point when it is finished.
 
@@ -150,13 +155,17 @@ def measure(
         pictures: of the run.
         journal: is written.
         needs: of `outstanding`.
+        stopped: asked between measurements; once it says yes, the run is given up.
 
     Yields:
         What was finished or failed; other pictures go on after a failure.
+
+    Raises:
+        KeyboardInterrupt: the run was stopped.
     """
     files = {picture.name: picture for picture in pictures.pictures}
     read_original.cache_clear()  # files may have changed since a run before this one
-    with Workers(plan.jobs) as workers:
+    with Workers(plan.jobs, stopped) as workers:
         if item.kind == "conventional":
             calls = ((item.name, files[need.key.picture].path, need, plan.kept) for need in needs)
             outcomes = workers.stream(code_file, calls)

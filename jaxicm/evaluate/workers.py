@@ -4,16 +4,19 @@ import contextlib
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for_any
 from typing import Any, TypeVar
 
 from jaxicm.errors import JaxicmError
 
 T = TypeVar("T")
+_PATIENCE_S = 0.3
+_busy = False  # in a worker: a function is running, not the machinery around it
 _stopping = False  # in a worker: the run has ended
 
 
@@ -22,16 +25,18 @@ class Workers:
 
     Args:
         jobs: processes, at least 1; with 1 there are none beside this.
+        stopped: asked every now and then; once it says yes, `stream` raises `KeyboardInterrupt`.
     """
 
-    def __init__(self, jobs: int):
-        self._jobs = jobs
-        self._others = set(multiprocessing.active_children())
+    def __init__(self, jobs: int, stopped: Callable[[], object] = lambda: False):
+        self._jobs, self._stopped = jobs, stopped
         self._pool: ProcessPoolExecutor | None = None
         if jobs > 1:
             # spawned, not forked: this process may hold threads of JAX
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin)
+            # closed to stop the workers; the system closes it when this process is killed
+            heard, self._lifeline = context.Pipe(duplex=False)
+            self._pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(heard,))
 
     def __enter__(self) -> "Workers":
         return self
@@ -40,9 +45,9 @@ class Workers:
         if self._pool is None:
             return
         if kind is not None:
-            for process in set(multiprocessing.active_children()) - self._others:
-                process.terminate()
+            self._lifeline.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._lifeline.close()
 
     def stream(self, function: Callable[..., T], items: Iterable[tuple[Any, ...]]) -> Iterator[T]:
         """Call a function for every item and yield the results, as they come.
@@ -56,50 +61,87 @@ class Workers:
 
         Raises:
             JaxicmError: a process died.
+            KeyboardInterrupt: the run was stopped.
         """
         if self._pool is None:
             for item in items:
                 yield function(*item)
+                self._check()
             return
         waiting: set[Future[T]] = set()
         try:
             for item in items:
-                waiting.add(self._pool.submit(_guarded, function, item))
+                with _interruptions_later():
+                    waiting.add(self._pool.submit(_guarded, function, item))
                 while len(waiting) >= 2 * self._jobs:
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
+                    yield from self._collect(waiting)
             while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
+                yield from self._collect(waiting)
         except BrokenProcessPool as error:
             raise JaxicmError(
                 "a worker process died, perhaps for lack of memory; give the command again with a smaller --jobs"
             ) from error
 
+    def _collect(self, waiting: set[Future[T]]) -> Iterator[T]:
+        done, _ = wait(waiting, timeout=_PATIENCE_S, return_when=FIRST_COMPLETED)
+        for future in done:
+            waiting.remove(future)
+            yield future.result()
+        self._check()
+
+    def _check(self) -> None:
+        if self._stopped():
+            raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _interruptions_later() -> Iterator[None]:
+    """Keep the user's interruption waiting; a process started meanwhile never gets one, this one gets it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin(lifeline: Connection) -> None:
+    """Prepare a worker: only the parent answers the user's interruption, and its word or its end stop the worker."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, _abandon)
+    threading.Thread(target=_listen, args=(lifeline,), daemon=True).start()
+
 
 def _guarded(function: Callable[..., T], item: tuple[Any, ...]) -> T:
-    if _stopping:
-        raise SystemExit(1)
-    return function(*item)
+    global _busy
+    try:
+        _busy = True
+        if _stopping:
+            raise SystemExit(1)
+        return function(*item)
+    finally:
+        _busy = False
 
 
-def _begin() -> None:
-    """Prepare a worker: it ends with its parent, and only the parent answers the user's interruption."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # an exception, so that temporary files are removed and encoders that were started are stopped
-    signal.signal(signal.SIGTERM, _stop)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _stop(*_: object) -> None:
+def _listen(lifeline: Connection) -> None:
+    """Wait for the end of the run; give the function that is running up, and follow the parent when it is gone."""
     global _stopping
+    wait_for_any([lifeline])
     _stopping = True
-    sys.exit(1)
-
-
-def _follow_parent() -> None:
+    if hasattr(signal, "SIGUSR1"):
+        # to the thread that runs it, so that a wait for an encoder ends
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        with contextlib.suppress(OSError):
-            parent.join()
-        os._exit(1)
+        parent.join()
+    os._exit(1)
+
+
+def _abandon(*_: object) -> None:
+    # an exception, so that temporary files are removed and encoders that were started are stopped; not in the middle
+    # of a message to the parent, which would wait for its rest
+    if _busy:
+        raise SystemExit(1)

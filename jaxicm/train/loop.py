@@ -19,12 +19,12 @@ from jax.sharding import Mesh
 from jaxicm.compilation import use_compilation_cache
 from jaxicm.configuration import apply_overrides
 from jaxicm.errors import ConfigError, OutputError, TrainingError
+from jaxicm.interruption import Interruption
 from jaxicm.media.files import explain_write_failure
 from jaxicm.memory import keep_allocated_memory
 from jaxicm.train.checkpoints import Checkpoints
 from jaxicm.train.config import CONFIG_FILE, TrainConfig, load_config, load_run_config, save_run_config
 from jaxicm.train.data import CropSource, central_crops, load_pictures, make_source, select_files
-from jaxicm.train.interruption import Interruption
 from jaxicm.train.log import RunLog
 from jaxicm.train.mesh import batch_sharding, make_mesh, replicated, state_sharding
 from jaxicm.train.start import start_parameters

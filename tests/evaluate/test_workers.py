@@ -2,6 +2,7 @@
 
 import operator
 import os
+import time
 
 import pytest
 
@@ -39,3 +40,19 @@ def test_an_error_of_a_function_arrives_here():
 def test_a_process_that_dies_is_an_error_and_no_hang():
     with Workers(2) as workers, pytest.raises(JaxicmError, match=r"a worker process died.* smaller --jobs"):
         list(workers.stream(os._exit, [(1,)]))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_run_that_is_stopped_ends_after_what_is_at_hand(jobs):
+    found = []
+    with pytest.raises(KeyboardInterrupt), Workers(jobs, stopped=lambda: len(found) >= 2) as workers:
+        for result in workers.stream(operator.mul, ((number, 1) for number in range(1000))):
+            found.append(result)
+    assert 2 <= len(found) <= 2 + 2 * jobs
+
+
+def test_work_in_hand_is_given_up_at_once():
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), Workers(2, stopped=lambda: True) as workers:
+        list(workers.stream(time.sleep, [(60,), (60,)]))
+    assert time.monotonic() - begun < 30
