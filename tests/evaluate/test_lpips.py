@@ -93,9 +93,9 @@ def slow_lpips(trunk: dict, linear: dict, *pictures: np.ndarray) -> float:
     return total
 
 
-@pytest.mark.parametrize("size", [(64, 96), (37, 50), (17, 18)])
+@pytest.mark.parametrize("size", [(64, 96), (59, 90)])
 def test_it_is_the_published_formula(size, folder, trunk, linear, photograph):
-    """Sizes that fill the canvas, that do not, and the smallest."""
+    """Sizes that fill the canvas and that do not."""
     a = photograph(*size)
     noise = np.random.default_rng(2).integers(-25, 26, a.shape)
     b = np.clip(a.astype(int) + noise, 0, 255).astype(np.uint8)

@@ -62,7 +62,7 @@ def test_upsampling_repeats_and_clearing_keeps_the_extent():
     np.testing.assert_array_equal(clear_outside(x, (1, 2))[0, ..., 0], [[1, 2, 0], [0, 0, 0]])
 
 
-@pytest.mark.parametrize("block", [Block(3, 8, 1, 4), Block(5, 8, 2, 6), Block(3, 8, UP, 6), Block(3, 0, 1, 4)])
+@pytest.mark.parametrize("block", [Block(3, 0, 1, 4), Block(5, 8, 2, 6), Block(3, 8, UP, 6)])
 def test_an_inverted_residual_is_the_same_compiled(block, draw):
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 10, 4)).astype(np.float32))
     module = InvertedResidual(block)
@@ -73,25 +73,28 @@ def test_an_inverted_residual_is_the_same_compiled(block, draw):
     np.testing.assert_allclose(compiled, eager, atol=1e-5)
 
 
-@pytest.mark.parametrize("size", [(52, 64), (37, 51)])
-def test_a_canvas_changes_no_feature_of_mask_rcnn(size, mask_params):
+def test_a_canvas_changes_no_feature_of_mask_rcnn(mask_params):
     """Sides that no stride divides are the hard case: every layer has its own border."""
+    size = (37, 51)
     rng = np.random.default_rng(0)
     picture = rng.uniform(-120, 130, (1, *size, 3)).astype(np.float32)
-    alone, _ = jax.jit(mask_rcnn.backbone)(mask_params, picture)
+    backbone = jax.jit(mask_rcnn.backbone, compiler_options=QUICKLY)
+    alone, _ = backbone(mask_params, picture)
     canvas = np.full((1, 64, 80, 3), 99.0, np.float32)
     canvas[:, : size[0], : size[1]] = picture
-    found, extent = jax.jit(mask_rcnn.backbone)(mask_params, canvas, tuple(np.int32(size)))
+    found, extent = backbone(mask_params, canvas, tuple(np.int32(size)))
     rows, columns = (int(n) for n in extent)
     assert alone.shape[1:3] == (rows, columns)
     np.testing.assert_allclose(found[:, :rows, :columns], alone, atol=2e-5 * float(np.abs(alone).max()))
 
 
-@pytest.mark.parametrize("size", [(64, 96), (61, 90), (17, 40)])
+@pytest.mark.parametrize("size", [(61, 90), (17, 92)])
 def test_a_canvas_changes_no_feature_of_squeezenet(size, squeeze_params, photograph):
     pixels = photograph(*size)
     found = SqueezeNet(squeeze_params, "").features(pixels)
-    alone = jax.jit(squeezenet.features)(squeeze_params, pixels[None].astype(np.float32) / 255)
+    alone = jax.jit(squeezenet.features, compiler_options=QUICKLY)(
+        squeeze_params, pixels[None].astype(np.float32) / 255
+    )
     assert list(found) == list(squeezenet.LEVELS)
     for name, level in found.items():
         np.testing.assert_allclose(level, alone[name][0], atol=2e-5 * float(level.max()), err_msg=name)

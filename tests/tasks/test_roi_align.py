@@ -45,6 +45,9 @@ def slow_roi_align(features: np.ndarray, boxes: np.ndarray, size: int, scale: fl
     return out
 
 
+compiled = jax.jit(roi_align, static_argnames=("size", "scale", "samples"))
+
+
 @pytest.fixture(scope="module")
 def features() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(16, 24, 3)).astype(np.float32)
@@ -53,25 +56,22 @@ def features() -> np.ndarray:
 @pytest.mark.parametrize("size", [6, 14])
 @pytest.mark.parametrize("samples", [2, None])
 def test_it_is_the_mean_of_bilinear_samples(features, size, samples):
-    found = roi_align(jnp.asarray(features), jnp.asarray(BOXES), size=size, scale=0.25, samples=samples)
+    found = compiled(features, BOXES, size=size, scale=0.25, samples=samples)
     np.testing.assert_allclose(found, slow_roi_align(features, BOXES, size, 0.25, samples), atol=2e-5)
 
 
 @pytest.mark.parametrize("samples", [2, None])
 def test_a_canvas_around_the_features_changes_nothing(features, samples):
     canvas = np.pad(features, ((0, 5), (0, 9), (0, 0)), constant_values=7.0)
-    alone = roi_align(jnp.asarray(features), jnp.asarray(BOXES), size=6, scale=0.25, samples=samples)
-    extent = (jnp.int32(16), jnp.int32(24))
-    padded = roi_align(jnp.asarray(canvas), jnp.asarray(BOXES), size=6, scale=0.25, samples=samples, extent=extent)
+    alone = compiled(features, BOXES, size=6, scale=0.25, samples=samples)
+    extent = (np.int32(16), np.int32(24))
+    padded = compiled(canvas, BOXES, size=6, scale=0.25, samples=samples, extent=extent)
     np.testing.assert_allclose(padded, alone, atol=1e-6)
 
 
 def test_compiled_it_is_the_same(features):
-    def align(f, b):
-        return roi_align(f, b, size=6, scale=0.25, samples=None)
-
-    x, boxes = jnp.asarray(features), jnp.asarray(BOXES)
-    np.testing.assert_allclose(jax.jit(align)(x, boxes), align(x, boxes), atol=1e-5)
+    eager = roi_align(jnp.asarray(features), jnp.asarray(BOXES), size=6, scale=0.25, samples=None)
+    np.testing.assert_allclose(compiled(features, BOXES, size=6, scale=0.25, samples=None), eager, atol=1e-5)
 
 
 def test_the_gradient_is_the_transpose(features):
@@ -88,6 +88,6 @@ def test_the_gradient_is_the_transpose(features):
 
 def test_boxes_get_no_gradient(features):
     def total(boxes):
-        return jnp.sum(roi_align(jnp.asarray(features), boxes, size=6, scale=0.25))
+        return jnp.sum(compiled(features, boxes, size=6, scale=0.25))
 
     assert not np.any(jax.grad(total)(jnp.asarray(BOXES)))
