@@ -15,7 +15,7 @@ _COLUMNS = {
     "psnr-rgb": ("PSNR dB", ".3f"),
     "psnr-yuv": ("YUV 6:1:1 dB", ".3f"),
     "ms-ssim-rgb": ("MS-SSIM", ".5f"),
-    "ms-ssim-db-rgb": ("mean of dB", ".3f"),
+    "ms-ssim-db-rgb": ("MS-SSIM dB", ".3f"),
     "lpips": ("LPIPS", ".4f"),
     "encoding_time": ("encode {clock}", ".3f"),
     "decoding_time": ("decode {clock}", ".3f"),
