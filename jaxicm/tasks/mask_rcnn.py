@@ -133,7 +133,9 @@ def anchors(height: int, width: int) -> np.ndarray:
     return (shift[:, :, None] + centred).astype(np.float32)
 
 
-def propose(logits: Array, deltas: Array, size: tuple[Array | int, Array | int], extent: Extent = None):
+def propose(
+    logits: Array, deltas: Array, size: tuple[Array | int, Array | int], extent: Extent = None
+) -> tuple[Array, Array]:
     """Choose the regions of one picture that the heads look at.
 
     Args:

@@ -12,6 +12,7 @@ from jax import Array
 
 from jaxicm.tasks import mask_rcnn
 from jaxicm.tasks.boxes import non_maximum_suppression
+from jaxicm.tasks.convolution import Extent
 from jaxicm.tasks.importing import file_digest
 from jaxicm.tasks.interface import Detections
 from jaxicm.tasks.masks import paste_masks
@@ -91,13 +92,15 @@ def on_canvas(pixels: np.ndarray) -> tuple[np.ndarray, tuple[np.int32, np.int32]
     return canvas, (np.int32(height), np.int32(width))
 
 
-def canvas_features(params: Mapping[str, Any], canvas: Array, size: tuple[Array, Array]):
+def canvas_features(params: Mapping[str, Any], canvas: Array, size: Extent) -> tuple[Array, Extent]:
     """Return C4 `[h, w, 112]` of a canvas uint8 [H, W, 3] and its extent."""
     c4, extent = mask_rcnn.backbone(params, mask_rcnn.normalise(canvas.astype(jnp.float32))[None], size)
     return c4[0], extent
 
 
-def detect(params: Mapping[str, Any], c4: Array, size: tuple[Array, Array], extent: tuple[Array, Array]):
+def detect(
+    params: Mapping[str, Any], c4: Array, size: tuple[Array, Array], extent: Extent
+) -> tuple[Array, Array, Array, Array]:
     """Find objects.
 
     Args:
@@ -119,7 +122,7 @@ def detect(params: Mapping[str, Any], c4: Array, size: tuple[Array, Array], exte
     return boxes[kept, classes], scores[kept, classes], classes, filled
 
 
-def mask_probabilities(params: Mapping[str, Any], c4: Array, boxes: Array, classes: Array, extent) -> Array:
+def mask_probabilities(params: Mapping[str, Any], c4: Array, boxes: Array, classes: Array, extent: Extent) -> Array:
     """Return the masks `[N, 28, 28]` of boxes for their classes."""
     return jax.nn.sigmoid(mask_rcnn.mask_outputs(params, c4, boxes, classes, extent))
 
