@@ -162,8 +162,8 @@ class Journal:
         """Note that the command is given, with the pictures it works on.
 
         Args:
-            session: JSON-able facts, among them "labels", which are added to those of earlier sessions, and "observers",
-                digests by name; "pictures" is added, the names in order.
+            session: JSON-able facts, among them "labels", which are added to those of earlier sessions, and
+                "observers", digests by name; "pictures" is added, the names in order.
             pictures: of this session.
 
         Raises:
