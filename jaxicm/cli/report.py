@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+_FEWEST = 100
+"""Selections below which the ends of a 95 % interval would be those of one or two of them."""
+
 
 def report(
     runs: Annotated[list[Path], typer.Argument(help="Run files of `jaxicm eval --out`.")],
@@ -21,16 +24,32 @@ def report(
         str | None,
         typer.Option("--ablation", help="Labels that name the rows of ablation tables, separated by commas."),
     ] = None,
+    resamples: Annotated[
+        int,
+        typer.Option(
+            "--resamples", min=0, help="Selections of pictures drawn for the interval beside each BD-rate; 0 for none."
+        ),
+    ] = 500,
+    annotations: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--annotations",
+            help="Ground truth of tasks in COCO's format, for their intervals; may be repeated. [default: as the runs "
+            "had it]",
+        ),
+    ] = None,
     no_published: Annotated[bool, typer.Option("--no-published", help="Leave published curves out.")] = False,
 ) -> None:
     """Compare runs on one page.
 
-    Rate-distortion and task curves, BD-rates against an anchor, speed, complexity, ablation tables, crops under a
-    slider, single pictures, and where every number comes from. The page needs no network and no other file. Runs on
-    different pictures are kept apart.
+    Rate-distortion and task curves, BD-rates against an anchor with their intervals over pictures, speed, complexity,
+    ablation tables, crops under a slider, single pictures, and where every number comes from. The page needs no network
+    and no other file. Runs on different pictures are kept apart. The intervals of task scores need the journals beside
+    the run files and the annotations.
     """
     from jaxicm.cli.terminal import Terminal
     from jaxicm.errors import OptionError
+    from jaxicm.evaluate.intervals import Drawing
     from jaxicm.evaluate.report import build_report
     from jaxicm.media.files import atomic_write
 
@@ -39,8 +58,18 @@ def report(
         raise OptionError(f"--ablation {ablation!r} names no label; write for instance block,order")
     if out.suffix.lower() not in (".html", ".htm"):
         raise OptionError(f"--out {out}: the page is HTML; give a name that ends in .html")
+    if 0 < resamples < _FEWEST:
+        raise OptionError(f"--resamples {resamples}: an interval needs {_FEWEST} or more; give 0 to leave them out")
     terminal = Terminal()
-    built = build_report(runs, anchor=anchor, title=title, ablation=keys, published=not no_published)
+    built = build_report(
+        runs,
+        anchor=anchor,
+        title=title,
+        ablation=keys,
+        published=not no_published,
+        drawing=Drawing(resamples) if resamples else None,
+        annotations=annotations or (),
+    )
     atomic_write(out, built.page.encode())
     for line in built.summaries:
         terminal.result(line)

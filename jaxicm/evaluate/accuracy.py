@@ -136,8 +136,6 @@ class TaskObserver:
     def evaluations(self, observations: Mapping[str, dict[str, Any]]) -> list[Evaluation]:
         """Return the comparison with the ground truth, of boxes and, where both sides have them, of masks.
 
-        They give a bootstrap interval of the AP, see :func:`jaxicm.evaluate.bootstrap.bootstrap`.
-
         Args:
             observations: of :meth:`observe` by picture.
         """

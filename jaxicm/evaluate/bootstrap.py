@@ -1,6 +1,12 @@
-"""Intervals of a figure by resampling the pictures that it was measured on."""
+"""Intervals of a figure by drawing the pictures again that it was measured on.
 
-from collections.abc import Callable
+B. Efron, "Bootstrap methods: another look at the jackknife", 1979. What belongs to one picture (all its rates, both
+codecs) is drawn together, so that the interval of a difference is that of paired measurements::
+
+    drawn = selections(24, resamples=1000)
+    interval_of(drawn @ psnr / 24)                 # of a mean; psnr [24]
+"""
+
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,56 +38,51 @@ class Interval:
     refused: int
 
 
-def bootstrap(
-    statistic: Callable[[np.ndarray], float],
-    pictures: int,
-    *,
-    resamples: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Return a figure and its percentile bootstrap interval over pictures.
-
-    B. Efron, "Bootstrap methods: another look at the jackknife", 1979. What belongs to one picture (all its rates,
-    both codecs) is drawn together, so that the interval of a difference is that of paired measurements::
-
-        # bpp and quality of the anchor, [points, pictures], and of the codec tested
-        bootstrap(lambda chosen: bd_rate(*(curve[:, chosen].mean(1) for curve in curves)).value, 24)
-        # average precision of `evaluation`, see `jaxicm.evaluate.coco`
-        bootstrap(evaluation.ap, len(evaluation), resamples=200)
+def selections(pictures: int, *, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    """Draw pictures with replacement, as many as there are.
 
     Args:
-        statistic: figure of a selection of pictures, given as int [pictures] indices that may repeat. An
-            :class:`InputError` or a value that is not finite counts as refused.
         pictures: their number, at least 2.
         resamples: number of random selections.
+        seed: the same seed draws the same pictures for every figure.
+
+    Returns:
+        int32 [1 + resamples, pictures], how often each picture is in a selection; in the first each is once.
+
+    Raises:
+        InputError: fewer than 2 pictures.
+    """
+    if pictures < 2:
+        raise InputError(f"a bootstrap interval needs 2 or more pictures, got {pictures}")
+    drawn = np.random.default_rng(seed).integers(pictures, size=(resamples, pictures))
+    counts = np.ones((1 + resamples, pictures), np.int32)
+    for row, chosen in zip(counts[1:], drawn, strict=True):
+        row[:] = np.bincount(chosen, minlength=pictures)
+    return counts
+
+
+def interval_of(values: np.ndarray, *, level: float = 0.95) -> Interval:
+    """Return the percentile interval of a figure.
+
+    Args:
+        values: float [1 + resamples], the figure of each of the :func:`selections`; not finite where there is none.
         level: share inside the interval, in (0, 1).
-        seed: of the selections; the same seed draws the same pictures for every statistic.
 
     Returns:
         The interval.
 
     Raises:
-        InputError: fewer than 2 pictures, or more than 5 % of the resamples had no value; whatever `statistic` raises
-            for all pictures.
+        InputError: all pictures together have no value, or more than 5 % of the resamples.
     """
-    if pictures < 2:
-        raise InputError(f"a bootstrap interval needs 2 or more pictures, got {pictures}")
-    value = statistic(np.arange(pictures))
-    rng = np.random.default_rng(seed)
-    values = []
-    for _ in range(resamples):
-        try:
-            drawn = statistic(rng.integers(pictures, size=pictures))
-        except InputError:
-            continue
-        if np.isfinite(drawn):
-            values.append(drawn)
-    refused = resamples - len(values)
-    if refused > REFUSED * resamples:
+    value, drawn = values[0], values[1:]
+    known = drawn[np.isfinite(drawn)]
+    refused = len(drawn) - len(known)
+    if not np.isfinite(value):
+        raise InputError("all pictures together have no value; measure a wider range of rates")
+    if not len(known) or refused > REFUSED * len(drawn):
         raise InputError(
-            f"no bootstrap interval: {refused} of {resamples} selections of pictures have no value, at most "
-            f"{REFUSED:.0%} may; measure more pictures or a wider range of rates"
+            f"{refused} of {len(drawn)} selections of pictures have no value, for an interval {REFUSED:.0%} at most; "
+            "measure more pictures or a wider range of rates"
         )
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(value), float(low), float(high), level, resamples, refused)
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(value), float(low), float(high), level, len(drawn), refused)

@@ -5,7 +5,6 @@ T.-Y. Lin et al., "Microsoft COCO: common objects in context", 2014: AP is the m
 neither found nor missed.
 """
 
-import functools
 import importlib.util
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -90,7 +89,7 @@ class Accuracy:
 
 
 class Evaluation:
-    """Compare detections with a ground truth; pictures can be drawn again for a bootstrap interval.
+    """Compare detections with a ground truth.
 
     Args:
         truth: what is to be found.
@@ -109,15 +108,6 @@ class Evaluation:
             raise InputError(f"no detections of {len(missing)} pictures, first {missing[0]}; evaluate all of them")
         self.kind = kind
         self._truth, self._results = truth, results
-
-    def __len__(self) -> int:
-        """Return the number of pictures."""
-        return len(self._truth.sizes)
-
-    @property
-    def pictures(self) -> tuple[str, ...]:
-        """Return their names, in the order that `ap` counts in."""
-        return tuple(self._truth.sizes)
 
     def accuracy(self) -> Accuracy:
         """Return the figures of all pictures."""
@@ -142,37 +132,6 @@ class Evaluation:
             weighted=sum(count * value for count, value in classes.values()) / total if total else None,
             classes=classes,
         )
-
-    def ap(self, chosen: np.ndarray) -> float:
-        """Return the AP of a selection of pictures, as :func:`jaxicm.evaluate.bootstrap.bootstrap` draws them.
-
-        Classes that do not occur in the selection drop out of the mean. Where many classes have a single picture, the
-        AP of selections therefore lies above or below that of the whole set; differences of codecs hardly suffer.
-
-        Args:
-            chosen: int [pictures], indices in the order of the ground truth; a picture may occur several times.
-
-        Returns:
-            AP in [0, 1]; nan where nothing is to be found.
-        """
-        evaluator, matches = self._matched
-        classes = np.arange(len(evaluator.params.catIds))
-        evaluator._evalImgs_cpp = [matches[n] for n in (classes[:, None] * len(self) + np.asarray(chosen)).ravel()]
-        evaluator.accumulate()
-        value = _mean(evaluator.eval["precision"])
-        return float("nan") if value is None else value
-
-    @functools.cached_property
-    def _matched(self) -> tuple[Any, list[Any]]:
-        """Return an evaluator for objects of any size and its matches, a flat list [class, picture].
-
-        A match does not depend on other pictures, so a selection of pictures needs no new matching: a hundredth of a
-        second instead of a quarter.
-        """
-        evaluator = _evaluator(self._truth, self._results, self.kind)
-        evaluator.params.areaRng, evaluator.params.areaRngLbl = evaluator.params.areaRng[:1], ["all"]
-        evaluator.evaluate()
-        return evaluator, evaluator._evalImgs_cpp
 
 
 def require_library() -> None:

@@ -2,131 +2,143 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from jaxicm.errors import InputError
-from jaxicm.evaluate.bdrate import Method, bd_rate
-from jaxicm.evaluate.bootstrap import Interval, bootstrap
-from jaxicm.evaluate.journal import Journal, Key
-from jaxicm.evaluate.run_file import complete_points
+from jaxicm.evaluate.bootstrap import Interval, interval_of, selections
+from jaxicm.evaluate.drawn_bdrate import bd_rates
+from jaxicm.evaluate.drawn_precision import drawn_precision, objects_of
+from jaxicm.evaluate.ground_truth import GroundTruth
 
-if TYPE_CHECKING:
-    from jaxicm.evaluate.accuracy import TaskObserver
+Point = tuple[float, float]
+"""Setting of the codec and input scale in per cent."""
 
 
 @dataclass(frozen=True)
-class PictureCurve:
-    """Hold a codec's curve so that it can be drawn again for any selection of its pictures.
+class Drawing:
+    """Say which selections of pictures are drawn: the same for every curve of the same pictures.
 
     Attributes:
-        pictures: their names, in the order of the selections' indices.
-        bpp: float [points, pictures].
-        quality: returns the quality [points] of a selection, int [n] indices that may repeat.
+        resamples: number of random selections.
+        seed: of the selections.
+    """
+
+    resamples: int = 500
+    seed: int = 0
+
+    def counts(self, pictures: int) -> np.ndarray:
+        """Return how often each picture is drawn, see :func:`jaxicm.evaluate.bootstrap.selections`."""
+        return selections(pictures, resamples=self.resamples, seed=self.seed)
+
+
+@dataclass(frozen=True)
+class DrawnCurve:
+    """Hold a codec's curve for many selections of its pictures; the first selection has each picture once.
+
+    Attributes:
+        pictures: their names, sorted.
+        bpp: float [points, selections].
+        quality: float [points, selections], more is better.
+        drawing: of the selections.
     """
 
     pictures: tuple[str, ...]
     bpp: np.ndarray
-    quality: Callable[[np.ndarray], np.ndarray]
+    quality: np.ndarray
+    drawing: Drawing
 
 
-def curve_of_run(run: Mapping[str, Any], field: str = "psnr_rgb") -> PictureCurve:
+def curve_of_run(
+    points: Mapping[Point, Mapping[str, tuple[float, float]]],
+    drawing: Drawing,
+    of_mean: Callable[[np.ndarray], np.ndarray] = lambda mean: mean,
+) -> DrawnCurve:
     """Return the curve of a mean over pictures.
 
     Args:
-        run: contents of a run file.
-        field: of its "pictures": psnr_rgb, psnr_yuv, ms_ssim, ms_ssim_db.
+        points: rate and value of every picture at each operating point.
+        drawing: of the selections.
+        of_mean: makes the quality of the mean value, for instance decibels of a similarity.
 
     Returns:
         The curve.
 
     Raises:
-        InputError: a picture has no such value, or an infinite one.
+        InputError: no points, points of other pictures, or fewer than 2 pictures.
     """
-    rows = run["pictures"]
-    names = tuple(dict.fromkeys(row["picture"] for row in rows))
-    points = tuple(dict.fromkeys((row["quality"], row["scale"]) for row in rows))
-    table = {(row["quality"], row["scale"], row["picture"]): row for row in rows}
-    lacking = [row["picture"] for row in rows if row.get(field) is None]
-    if lacking:
-        raise InputError(f"{run['name']}: {len(lacking)} values of {field} are missing or infinite, first {lacking[0]}")
-
-    def matrix(key: str) -> np.ndarray:
-        return np.array([[table[(*point, name)][key] for name in names] for point in points], np.float64)
-
-    values = matrix(field)
-    return PictureCurve(names, matrix("bpp"), lambda chosen: values[:, chosen].mean(1))
+    names = _names(points)
+    counts = drawing.counts(len(names))
+    table = np.array([[found[name] for name in names] for found in points.values()], np.float64)
+    means = np.einsum("pnk,sn->kps", table, counts) / len(names)
+    return DrawnCurve(names, means[0], of_mean(means[1]), drawing)
 
 
-def curve_of_task(journal: Journal, observer: "TaskObserver", kind: str = "box") -> PictureCurve:
-    """Return the curve of a task network's average precision, from the detections in a run's journal.
+def curves_of_task(
+    points: Mapping[Point, Mapping[str, tuple[float, list[dict[str, Any]]]]],
+    truth: GroundTruth,
+    drawing: Drawing,
+    kind: str = "box",
+) -> tuple[DrawnCurve, DrawnCurve]:
+    """Return the curves of a task network's average precision.
 
     Args:
-        journal: of the run, see `Journal.read`.
-        observer: as made for that run: the same network, pictures and ground truth.
+        points: rate and detections of every picture at each operating point, as a run's journal has them.
+        truth: what is to be found in these pictures.
+        drawing: of the selections.
         kind: "box" or "mask".
 
     Returns:
-        The curve; an evaluation of a selection takes some hundredths of a second a point.
+        The curves of AP and of AP weighted by the objects of each class, fractions in [0, 1].
 
     Raises:
-        InputError: no operating point of the journal was observed for all pictures, or there are no objects of `kind`.
+        InputError: no points, points of other pictures, fewer than 2 pictures, or no objects of `kind`.
+        MissingDependency: masks need a library that is not installed.
     """
-    names = tuple(journal.session["pictures"])
-    evaluations, bpp = [], []
-    for point in complete_points(journal):
-        entries = [journal.entries[Key(name, *point)] for name in names]
-        if not all(observer.name in entry.observations for entry in entries):
-            continue
-        seen = {name: entry.observations[observer.name] for name, entry in zip(names, entries, strict=True)}
-        evaluations += [one for one in observer.evaluations(seen) if one.kind == kind]
-        bpp.append([entry.measured["bpp"] for entry in entries])
-    if not evaluations:
-        raise InputError(f"no {kind} AP of {observer.name} in this journal; run `jaxicm eval` with --task first")
-    # an evaluation has the pictures in the order of its ground truth
-    order = np.array([evaluations[0].pictures.index(name) for name in names])
-    return PictureCurve(
-        names, np.array(bpp), lambda chosen: np.array([evaluation.ap(order[chosen]) for evaluation in evaluations])
-    )
+    names = _names(points)
+    if kind not in truth.kinds:
+        raise InputError(f"the annotations have no {'masks' if kind == 'mask' else 'boxes'}; give complete ones")
+    counts = drawing.counts(len(names))
+    objects = objects_of(truth, names, kind)
+    bpp = np.array([[found[name][0] for name in names] for found in points.values()], np.float64)
+    drawn = [
+        drawn_precision(objects, {name: seen for name, (_, seen) in found.items()}, counts) for found in points.values()
+    ]
+    rates = bpp @ counts.T / len(names)
+    plain, weighted = (DrawnCurve(names, rates, np.array(scores), drawing) for scores in zip(*drawn, strict=True))
+    return plain, weighted
 
 
-def bd_rate_interval(
-    anchor: PictureCurve, test: PictureCurve, *, method: Method = "pchip", resamples: int = 1000, seed: int = 0
-) -> Interval:
+def bd_rate_interval(anchor: DrawnCurve, test: DrawnCurve) -> Interval:
     """Return the BD-rate of a codec over an anchor with its 95 % bootstrap interval over pictures.
 
     Both codecs are drawn with the same pictures, so what is common to them cancels.
 
     Args:
         anchor: curve of the anchor.
-        test: curve of the codec tested, of the same pictures.
-        method: interpolation of :func:`jaxicm.evaluate.bdrate.bd_rate`.
-        resamples: selections drawn; 200 are enough for average precision, where each takes a second.
-        seed: of the selections.
+        test: curve of the codec tested, of the same pictures, by the same drawing.
 
     Returns:
-        Per cent.
+        Per cent, by PCHIP.
 
     Raises:
-        InputError: other pictures, or what :func:`~jaxicm.evaluate.bdrate.bd_rate` and
-            :func:`~jaxicm.evaluate.bootstrap.bootstrap` refuse.
+        InputError: other pictures, or too many selections without a BD-rate.
     """
-    if sorted(anchor.pictures) != sorted(test.pictures):
+    if anchor.pictures != test.pictures:
+        lone = sorted({*anchor.pictures} ^ {*test.pictures})
         raise InputError(
-            f"the curves are of other pictures: {len(anchor.pictures)} from {anchor.pictures[0]} and "
-            f"{len(test.pictures)} from {test.pictures[0]}; compare runs on the same folder"
+            f"the curves are of other pictures: {len(anchor.pictures)} and {len(test.pictures)}, of which {len(lone)} "
+            f"are in one only, first {lone[0]}; compare runs on the same folder"
         )
-    place = np.array([anchor.pictures.index(name) for name in test.pictures])
+    if anchor.drawing != test.drawing:
+        raise InputError(f"the curves are of other selections: {anchor.drawing} and {test.drawing}; draw both alike")
+    return interval_of(bd_rates(anchor.bpp, anchor.quality, test.bpp, test.quality))
 
-    def statistic(chosen: np.ndarray) -> float:
-        same = place[chosen]
-        return bd_rate(
-            anchor.bpp[:, same].mean(1).tolist(),
-            anchor.quality(same).tolist(),
-            test.bpp[:, chosen].mean(1).tolist(),
-            test.quality(chosen).tolist(),
-            method=method,
-        ).value
 
-    return bootstrap(statistic, len(test.pictures), resamples=resamples, seed=seed)
+def _names(points: Mapping[Point, Mapping[str, Any]]) -> tuple[str, ...]:
+    lists = {tuple(sorted(found)) for found in points.values()}
+    if len(lists) != 1:
+        counts = ", ".join(map(str, sorted(len(names) for names in lists))) or "no points"
+        raise InputError(f"the operating points are not of the same pictures (numbers: {counts}); give the run again")
+    return lists.pop()

@@ -40,6 +40,7 @@ def test_a_bad_file_is_reported_and_the_others_go_on(run, example, tmp_path):
         (["--anchor", "nobody"], "--anchor 'nobody' is none of the curves"),
         (["--ablation", "blok"], "no run has the label 'blok'"),
         (["--ablation", ","], "names no label"),
+        (["--resamples", "99"], "an interval needs 100 or more; give 0 to leave them out"),
         (["--out", "report.pdf"], "the page is HTML"),
         (["--out", "no/such/folder/report.html"], "no/such/folder"),
     ],
@@ -63,3 +64,21 @@ def test_options_reach_the_report(run, example, tmp_path):
     without = (tmp_path / "without.html").read_text(encoding="utf-8")
     assert "VTM" not in without
     assert 'id="s0-ablation"' in without
+
+
+def test_intervals_are_drawn_unless_told_otherwise(run, example, tmp_path):
+    content = json.loads(example.read_text())
+    content["codec"] |= {"name": "jpeg", "title": "JPEG", "kind": "conventional"}
+    content["tasks"] = {}
+    for row in content["pictures"]:
+        row["bpp"] *= 1.25
+    content["results"]["bpp"] = [1.25 * bpp for bpp in content["results"]["bpp"]]
+    (tmp_path / "jpeg.json").write_text(json.dumps(content))
+    runs = (example, tmp_path / "jpeg.json", "--out", tmp_path / "r.html")
+    assert run("report", *runs).code == 0
+    assert "by a bootstrap of 500 selections" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert run("report", *runs, "--resamples", 100, "--annotations", tmp_path / "none.json").code == 0
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert '<span class="interval">[−20.0, −20.0]</span>' in page  # noqa: RUF001
+    assert run("report", *runs, "--resamples", 0).code == 0
+    assert "bootstrap" not in (tmp_path / "r.html").read_text(encoding="utf-8")

@@ -10,7 +10,6 @@ import pytest
 from jaxicm.errors import InputError, MissingDependency, OptionError
 from jaxicm.evaluate import accuracy
 from jaxicm.evaluate.accuracy import TaskObserver, load_task, observers
-from jaxicm.evaluate.bootstrap import bootstrap
 from jaxicm.evaluate.ground_truth import read_ground_truth
 from jaxicm.media.pictures import read_picture, write_picture
 from jaxicm.tasks.interface import COCO_CLASSES, COCO_IDS, Detections
@@ -218,15 +217,6 @@ def test_a_picture_of_another_size_than_annotated_is_refused(pictures, annotatio
     (observer,) = observers([Colours()], annotations, False, pictures)
     with pytest.raises(InputError, match=r"a\.png: 40x60 pixels, but its annotations are of 80x60"):
         observer.observe("a.png", SCENES["a.png"][:, :40], SCENES["a.png"][:, :40])
-
-
-def test_the_ap_has_a_bootstrap_interval(pictures, annotations):
-    (observer,) = observers([Colours()], annotations, False, pictures)
-    evaluation, _ = observer.evaluations(look(observer, SCENES | {"b.png": draw({})}))
-    interval = bootstrap(evaluation.ap, len(evaluation), resamples=50)
-    assert interval.value == pytest.approx((51 / 101 + 1 + 1) / 3)
-    # `b.png` alone has an AP of 0, the other two alone of 1
-    assert 0 <= interval.low < interval.value < interval.high == 1
 
 
 def test_a_network_may_have_classes_of_its_own(pictures, annotations):

@@ -1,6 +1,7 @@
 """Average precision against a slow second implementation, written from its definition, and against cases by hand."""
 
 import importlib.util
+from collections import Counter
 from itertools import groupby
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from jaxicm.errors import InputError, MissingDependency
 from jaxicm.evaluate.coco import Evaluation, as_results
+from jaxicm.evaluate.drawn_precision import drawn_precision, objects_of
 from jaxicm.evaluate.ground_truth import GroundTruth
 
 pytest.importorskip("faster_coco_eval")
@@ -137,15 +139,22 @@ def test_every_figure_equals_that_of_the_slow_implementation(seed, kind):
 
 
 @pytest.mark.parametrize("kind", ["box", "mask"])
-def test_pictures_drawn_several_times_count_several_times(kind):
-    truth, results, plain = draw_problem(7)
-    evaluation = Evaluation(truth, results, kind)
-    for chosen in ([0, 1, 2, 3, 4], [4, 0, 0, 2, 4], [3, 3, 3, 1, 0]):
-        drawn = [plain[n] for n in chosen]
-        expected = np.nanmean([precision(drawn, category, kind)[..., 0] for category in CATEGORIES])
-        assert evaluation.ap(np.array(chosen)) == pytest.approx(expected, abs=1e-9)
-    assert len(evaluation) == 5
-    assert evaluation.accuracy().ap == evaluation.ap(np.arange(5))
+@pytest.mark.parametrize("seed", range(7, 11))
+def test_pictures_drawn_several_times_count_several_times(seed, kind, monkeypatch):
+    truth, results, plain = draw_problem(seed)
+    chosen = np.array([[0, 1, 2, 3, 4], [4, 0, 0, 2, 4], [3, 3, 3, 1, 0], [1, 1, 1, 1, 1]])
+    counts = np.stack([np.bincount(row, minlength=5) for row in chosen])
+    objects = objects_of(truth, list(results), kind)
+    ap, weighted = drawn_precision(objects, results, counts)
+    monkeypatch.setattr("jaxicm.evaluate.drawn_precision._BLOCK", 20)  # a few selections at a time
+    assert np.array_equal(ap, drawn_precision(objects, results, counts)[0])
+    for row, value, weighted_value in zip(chosen, ap, weighted, strict=True):
+        drawn = [plain[n] for n in row]
+        number = Counter(one["category_id"] for things, _ in drawn for one in things if not one["iscrowd"])
+        by_class = [precision(drawn, category, kind)[..., 0].mean() for category in number]
+        assert value == pytest.approx(np.mean(by_class), abs=1e-9)
+        assert weighted_value == pytest.approx(np.average(by_class, weights=list(number.values())), abs=1e-9)
+    assert ap[0] == pytest.approx(Evaluation(truth, results, kind).accuracy().ap, abs=1e-9)
 
 
 def problem(objects: list[tuple], found: list[tuple]) -> tuple[GroundTruth, dict[str, list[dict]]]:
@@ -207,7 +216,7 @@ def test_a_crowd_region_is_neither_found_nor_missed():
 def test_pictures_without_objects_have_no_ap():
     accuracy = Evaluation(*problem([], [(3, BOX, 0.4)])).accuracy()
     assert accuracy.figures() == {}
-    assert np.isnan(Evaluation(*problem([], [])).ap(np.array([0])))
+    assert np.isnan(drawn_precision(objects_of(problem([], [])[0], ["a"]), {"a": []}, np.ones((3, 1), int))).all()
 
 
 def test_evaluating_leaves_its_inputs_alone():

@@ -1,12 +1,22 @@
 """The table of Bjontegaard deltas: every codec against the anchor, every metric, with what stands behind a figure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from jaxicm.evaluate.report.comparison import Comparison, Comparisons
 from jaxicm.evaluate.report.curve_section import marker
 from jaxicm.evaluate.report.entries import Entry, Metric, PictureSet
 from jaxicm.evaluate.report.markup import Cell, Column, Markup, decimals, join, table, tag
 from jaxicm.evaluate.report.palette import Look
+
+_INTERVALS = (
+    "In brackets: the 95 % interval of the BD-rate over the {pictures} pictures, by a bootstrap of {resamples} "
+    "selections, the same for both codecs. A figure whose interval holds 0 has no colour."
+)
+_PUBLISHED = (
+    "A published curve has no interval: its single pictures are not known, and where those of one codec alone are "
+    "drawn, the difference between easy and difficult pictures, which is common to both, does not cancel. Measure that "
+    "codec with jaxicm eval to have one."
+)
 
 
 class Footnotes:
@@ -48,7 +58,7 @@ def bd_section(picture_set: PictureSet, compared: Mapping[str, Comparisons], loo
         told = [item for item in found if item.found]  # a metric that only the anchor has tells nothing
         if told:
             parts.append(_table(picture_set, told, looks, title))
-    return join(parts)
+    return join([*parts, _interval_note(picture_set, compared.values())])
 
 
 def _table(picture_set: PictureSet, found: list[Comparisons], looks: Mapping[str, Look], what: str) -> Markup:
@@ -57,7 +67,8 @@ def _table(picture_set: PictureSet, found: list[Comparisons], looks: Mapping[str
     for item in found:
         unit = item.metric.unit or "difference"
         rate = (
-            f"BD-rate in per cent at equal {item.metric.title}; below it the common interval of quality and its share"
+            f"BD-rate in per cent at equal {item.metric.title}; below it, in brackets, its interval over the pictures, "
+            "and the common interval of quality with its share"
         )
         quality = f"BD-{item.metric.title} in {unit} at equal rate; positive: better than the anchor"
         columns += [Column("BD-rate %", hint=rate), Column(f"BD {unit}" if item.metric.unit else "BD", hint=quality)]
@@ -95,6 +106,23 @@ def _table(picture_set: PictureSet, found: list[Comparisons], looks: Mapping[str
     return tag("div", main, rest, notes.listed(), class_="bd")
 
 
+def _interval_note(picture_set: PictureSet, found: Iterable[Comparisons]) -> Markup | None:
+    """Say what the intervals are, and why published curves have none."""
+    wanted = [item for item in found if item.drawing is not None]
+    texts = []
+    if known := [one.interval for item in wanted for one in item.found.values() if one.interval is not None]:
+        texts.append(_INTERVALS.format(pictures=picture_set.count, resamples=known[0].resamples))
+    published = {entry.key for entry in picture_set.entries if entry.run is None}
+    if any(
+        key in published or (item.anchor is not None and item.anchor.key in published)
+        for item in wanted
+        for key, one in item.found.items()
+        if one.rate is not None
+    ):
+        texts.append(_PUBLISHED)
+    return tag("p", " ".join(texts), class_="note") if texts else None
+
+
 def _order(entry: Entry, first: Comparisons) -> tuple[bool, float]:
     if entry is first.anchor:
         return False, 0.0
@@ -111,10 +139,16 @@ def _rate_cell(comparison: Comparison, metric: Metric, notes: Footnotes, widest:
     if widest is not None:
         side = "minus" if delta.value < 0 else "plus"
         bar = tag("i", class_=f"bar {side}", style=f"--w:{min(abs(delta.value) / widest, 1):.3f}", aria_hidden="true")
-    figure = tag("span", decimals(delta.value, 1, sign=True), notes.mark(delta.notes), class_="figure")
+    remarks = (*delta.notes, comparison.interval_refusal) if comparison.interval_refusal else delta.notes
+    figure = tag("span", decimals(delta.value, 1, sign=True), notes.mark(remarks), class_="figure")
     digits = min(metric.digits, 1) if metric.rises else 2
     span = f"{decimals(delta.low, digits)} to {decimals(delta.high, digits)}, {delta.overlap:.0%}"
-    return Cell(join([bar, figure, tag("small", span)]), delta.value, "less" if delta.value < 0 else "more")
+    side = "less" if delta.value < 0 else "more"
+    found, interval = comparison.interval, None
+    if found is not None:
+        interval = tag("span", f"[{decimals(found.low, 1)}, {decimals(found.high, 1)}]", class_="interval")
+        side = side if found.low * found.high > 0 else None
+    return Cell(join([bar, figure, interval, tag("small", span)]), delta.value, side)
 
 
 def _quality_cell(comparison: Comparison, metric: Metric, notes: Footnotes) -> Cell:

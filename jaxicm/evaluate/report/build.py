@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jaxicm.errors import InputError
+from jaxicm.evaluate.intervals import Drawing
 from jaxicm.evaluate.report.ablation import check_labels
 from jaxicm.evaluate.report.collection import collect
 from jaxicm.evaluate.report.comparison import Comparisons, check_anchor, compare_all
@@ -13,6 +14,7 @@ from jaxicm.evaluate.report.page import write_page
 from jaxicm.evaluate.report.palette import Look, looks
 from jaxicm.evaluate.report.run_files import Run, read_run
 from jaxicm.evaluate.report.summary import summary
+from jaxicm.evaluate.report.uncertainty import add_intervals
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ def build_report(
     title: str | None = None,
     ablation: Sequence[str] | None = None,
     published: bool = True,
+    drawing: Drawing | None = None,
+    annotations: Sequence[Path] = (),
 ) -> Report:
     """Build a report of run files.
 
@@ -54,6 +58,8 @@ def build_report(
         title: of the page.
         ablation: labels that name the rows of ablation tables; None for all that differ between runs.
         published: add published curves on sets that have them.
+        drawing: of the intervals beside BD-rates; None leaves them out.
+        annotations: COCO files with the ground truth of tasks, for their intervals, before those that the runs name.
 
     Returns:
         The report.
@@ -79,6 +85,8 @@ def build_report(
         check_labels(runs, ablation)
     found = looks(sets)
     compared = {item.key: compare_all(item, anchor) for item in sets}
+    if drawing is not None:
+        compared = {item.key: add_intervals(item, compared[item.key], drawing, annotations) for item in sets}
     page = write_page(
         sets, compared, found, title=title or _title(sets), ablation=ablation, problems=problems
     )  # fmt: skip

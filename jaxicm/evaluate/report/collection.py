@@ -120,10 +120,8 @@ def _curve(bpp: Sequence[float], quality: Sequence[float]) -> Curve:
 
 def _entry(key: str, title: str, run: Run, groups: Sequence[TaskGroup]) -> Entry:
     found = {}
-    # the codec as it is, where it was measured at full size; smaller inputs belong to the curves of tasks
-    points = [point for point in run.points if point.scale == 100] or run.points
     for metric in PICTURE_METRICS:
-        chosen = [(point, value) for point in points if (value := _picture_value(metric.key, point)) is not None]
+        chosen = picture_points(run, metric.key)
         if chosen:
             hints = tuple(_hint(point) for point, _ in chosen)
             found[metric.key] = Curve(tuple(p.bpp for p, _ in chosen), tuple(value for _, value in chosen), hints)
@@ -139,6 +137,17 @@ def _entry(key: str, title: str, run: Run, groups: Sequence[TaskGroup]) -> Entry
 
 def _hint(point: Point) -> str:
     return f"quality {point.quality:g}" + ("" if point.scale == 100 else f", input at {point.scale:g} %")
+
+
+def picture_points(run: Run, metric: str) -> list[tuple[Point, float]]:
+    """Return the points of a curve of pictures with their values.
+
+    Args:
+        run: the codec as it is, where it was measured at full size; smaller inputs belong to the curves of tasks.
+        metric: key of one of `PICTURE_METRICS`.
+    """
+    points = [point for point in run.points if point.scale == 100] or run.points
+    return [(point, value) for point in points if (value := _picture_value(metric, point)) is not None]
 
 
 def _picture_value(metric: str, point: Point) -> float | None:

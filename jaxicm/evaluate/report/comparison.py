@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 from jaxicm.errors import InputError, OptionError
 from jaxicm.evaluate.bdrate import Delta, bd_quality, bd_rate
+from jaxicm.evaluate.bootstrap import Interval
+from jaxicm.evaluate.intervals import Drawing
 from jaxicm.evaluate.report.entries import Curve, Entry, Metric, PictureSet
 
 _ANCHORS = ("vtm", "vvc", "vvc-faster", "hevc444", "hevc", "av1", "avif", "jpegxl", "webp", "jpeg")
@@ -19,21 +21,33 @@ class Comparison:
         quality: in units of the metric, positive where the tested codec is better (also where a metric falls).
         rate_refusal: why there is no delta of the rate.
         quality_refusal: why there is no delta of the quality.
+        interval: of the delta of the rate over selections of the pictures; None where none was wanted or can be.
+        interval_refusal: why there is none, where one was wanted and both sides were measured.
     """
 
     rate: Delta | None = None
     quality: Delta | None = None
     rate_refusal: str = ""
     quality_refusal: str = ""
+    interval: Interval | None = None
+    interval_refusal: str = ""
 
 
 @dataclass(frozen=True)
 class Comparisons:
-    """Hold the comparisons of one metric: the anchor, None where no curve can be one, and by key of the entry."""
+    """Hold the comparisons of one metric.
+
+    Attributes:
+        metric: compared.
+        anchor: None where no curve can be one.
+        found: by key of the entry.
+        drawing: of the intervals, None where none were wanted.
+    """
 
     metric: Metric
     anchor: Entry | None
     found: Mapping[str, Comparison]
+    drawing: Drawing | None = None
 
 
 def choose_anchor(picture_set: PictureSet, name: str | None, metric: str | None = None) -> Entry | None:

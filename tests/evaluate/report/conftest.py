@@ -61,11 +61,12 @@ def make_run(tmp_path: Path) -> MakeRun:
         rows = [
             {
                 "picture": picture, "quality": p[1], "scale": p[2], "width": 600, "height": 400,
-                "size_bytes": round(p[0] * 30000), "bpp": p[0], "psnr_rgb": p[3] + index, "ms_ssim": 0.9, "lpips": None,
+                "size_bytes": round(p[0] * 30000), "bpp": p[0], "psnr_rgb": p[3] + index - (len(pictures) - 1) / 2,
+                "ms_ssim": results["ms-ssim-rgb"][n], "lpips": results["lpips"][n],
                 "encode_s": 0.2, "decode_s": 0.1,
                 "encode_parts_s": {"analysis": 0.15, "coder": 0.05} if learned else {}, "decode_parts_s": {},
             }
-            for index, picture in enumerate(pictures) for p in points
+            for index, picture in enumerate(pictures) for n, p in enumerate(points)
         ]  # fmt: skip
         run: dict[str, Any] = {
             "format": "jaxicm run 1",
