@@ -1,7 +1,8 @@
 """JPEG, WebP, AVIF and JPEG 2000 through Pillow."""
 
+import contextlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,7 +60,8 @@ class PillowAnchor(Anchor):
 
         del height, width  # the file holds them
         mode = "L" if grey else "RGB"
-        pixels, cpu_s = thread_timed(lambda: np.asarray(Image.open(io.BytesIO(data)).convert(mode)))
+        with _avif_on_one_thread():
+            pixels, cpu_s = thread_timed(lambda: np.asarray(Image.open(io.BytesIO(data)).convert(mode)))
         return Decoded(pixels, cpu_s)
 
     def quality(self, setting: float) -> dict[str, Any]:
@@ -73,3 +75,16 @@ class Jpeg2000Anchor(PillowAnchor):
 
     def quality(self, setting: float) -> dict[str, Any]:
         return {"quality_mode": "dB", "quality_layers": [float(setting)]}
+
+
+@contextlib.contextmanager
+def _avif_on_one_thread() -> Iterator[None]:
+    """Decode AVIF on the calling thread, whose seconds are counted; Pillow takes as many as there are CPUs."""
+    from PIL import AvifImagePlugin
+
+    before = AvifImagePlugin.DEFAULT_MAX_THREADS
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    try:
+        yield
+    finally:
+        AvifImagePlugin.DEFAULT_MAX_THREADS = before
