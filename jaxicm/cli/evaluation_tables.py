@@ -20,6 +20,7 @@ _COLUMNS = {
     "encoding_time": ("encode {clock}", ".3f"),
     "decoding_time": ("decode {clock}", ".3f"),
 }
+_BY_SIZE = ("_small", "_medium", "_large")
 _ORDER = ("analysis", "entropy", "coder", "synthesis")
 
 
@@ -81,6 +82,8 @@ def _print_task(name: str, task: dict[str, Any]) -> None:
     points, original = task["points"], task["original"]
     figures = [key for key in (points[0] if points else original or {}) if key not in ("quality", "scale", "bpp")]
     figures += [key for key in original or {} if key not in figures]
+    # the run file has the AP by size too; here the columns of boxes and masks would not fit side by side
+    figures = [key for key in figures if not key.endswith(_BY_SIZE)]
     labels = _operating_points([point["quality"] for point in points], [point["scale"] for point in points])
     rows = [(at, f"{point['bpp']:.4f}", *_figures(point, figures)) for at, point in zip(labels, points, strict=True)]
     if original is not None:
