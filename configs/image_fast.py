@@ -16,12 +16,12 @@ hours; the validation loss is that of rounded values on 21 pictures at qualities
     steps 1224-1707     adam 8e-4, rounded rate                                   loss 1.591
     steps 1707-4721     muon, rounded rate with a biased gradient: the rate ran away, loss 1.703
     steps 4721-16779    muon 6e-4, as configured here, decaying to 0 at the end   loss 1.436, Kodak +76.7 %
-    steps 16779-23469   from that file with init=, data.scales=1, multipliers.linear=0.1, constant 6e-4   loss 1.431 at 22779
-    steps 23469-27979   resumed with steps=11200 optimizer.cooldown=0.41: decay to 0                      loss 1.411
+    steps 16779-23469   from that file with init=, data.scales=1, multipliers.linear=0.1                  loss 1.431
+    steps 23469-27979   resumed with steps=11200 optimizer.cooldown=0.41                          loss 1.411
     Kodak, 24 pictures, real files: BD-rate +69.6 % over the published VTM curve
 
-The second run gained 0.2 % of the loss a thousand steps at the constant rate and 0.3 % while it fell; its first thousand
-steps lost 0.7 %, because a new run begins without the optimiser's moments.
+The second run gained 0.2 % of the loss a thousand steps at the constant rate and 0.3 % while it fell to 0; its first
+thousand steps lost 0.7 %, because a new run begins without the optimiser's moments.
 """
 
 from jaxicm.models.image import ImageConfig
