@@ -14,7 +14,7 @@ from jaxicm.errors import CorruptFile, InputError, JaxicmError, MissingDependenc
 from jaxicm.media import ffmpeg
 from jaxicm.media.ffmpeg import FfmpegCodec
 from jaxicm.media.measured_process import run_measured
-from jaxicm.media.video_codec import Structure
+from jaxicm.media.video_codec import Stream, Structure
 from jaxicm.media.yuv import PlanarFormat, Planes
 
 QUICK = {"vvc": "faster", "hevc": "ultrafast", "av1": "8"}
@@ -100,6 +100,24 @@ def test_a_clip_comes_back_in_the_order_of_display(name, structure, kinds, tmp_p
         assert int(np.argmin(others)) == index
         assert others[index] < 3
     assert kinds_of_pictures(codec, stream.data, tmp_path) == kinds
+
+
+@pytest.mark.parametrize("failures", [1, 100])
+def test_an_encoder_that_wrote_nothing_is_asked_again(failures, monkeypatch):
+    codec, form, calls = available("vvc"), PlanarFormat(32, 48, "420", 10), []
+
+    def run(command, what):
+        calls.append(what)
+        Path(command[-1]).write_bytes(b"" if len(calls) <= failures else b"stream")
+        return 0.5
+
+    monkeypatch.setattr(ffmpeg, "run_measured", run)
+    if failures == 1:
+        assert codec.encode(clip(form, 1), form, 30) == Stream(b"stream", 0.5)
+        assert len(calls) == 2
+    else:
+        with pytest.raises(JaxicmError, match="wrote nothing"):
+            codec.encode(clip(form, 1), form, 30)
 
 
 @pytest.mark.parametrize("name", QUICK)
