@@ -190,11 +190,11 @@ def _check_out(out: Path | None, overwrite: bool) -> None:
 
 
 def _default_jobs(kind: str) -> int:
-    import os
+    from jaxicm.evaluate.circumstances import usable_cpus
 
     if kind == "learned":
         return 1  # a second process would disturb the clock
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cpus()
 
 
 def _perceptual(terminal: Terminal) -> "Lpips | None":

@@ -35,7 +35,7 @@ from jaxicm.evaluate.checkerboard import CheckerboardObserver
 from jaxicm.evaluate.coco import Evaluation, as_results, require_library
 from jaxicm.evaluate.feature_fidelity import feature_distance, feature_psnr
 from jaxicm.evaluate.ground_truth import GroundTruth, pseudo_ground_truth, read_ground_truth
-from jaxicm.media.pictures import read_picture
+from jaxicm.media.pictures import as_rgb, read_picture
 from jaxicm.tasks.interface import COCO_CLASSES, COCO_IDS, TaskNetwork
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class TaskObserver:
         if self._network.outputs:
             self._original_detections(picture, original)  # wanted in the end; here the user sees progress
             observation["detections"] = self._detect(picture, decoded)
-        if features := self._network.features(_rgb(decoded)):
+        if features := self._network.features(as_rgb(decoded)):
             reference = self._original_features(picture, original)
             psnr = feature_psnr(reference, features)
             observation["feature_psnr"] = {
@@ -180,13 +180,13 @@ class TaskObserver:
                 f"{picture}: {pixels.shape[1]}x{pixels.shape[0]} pixels, but its annotations are of "
                 f"{self._annotated.sizes[picture][1]}x{self._annotated.sizes[picture][0]}; evaluate the annotated file"
             )
-        found = self._network.predict(_rgb(pixels))
+        found = self._network.predict(as_rgb(pixels))
         ids = np.array(tuple(_categories(self._network)))
         return as_results(found.boxes, found.scores, ids[found.classes], found.masks)
 
     def _original_features(self, picture: str, original: np.ndarray) -> dict[str, np.ndarray]:
         if picture not in self._features:
-            self._features[picture] = self._network.features(_rgb(original))
+            self._features[picture] = self._network.features(as_rgb(original))
         self._features.move_to_end(picture)
         while len(self._features) > 1 and _size_bytes(self._features) > _KEPT_BYTES:
             self._features.popitem(last=False)
@@ -296,10 +296,6 @@ def _categories(network: TaskNetwork) -> dict[int, str]:
     """Return the names of a network's classes by category number, in the order of its classes."""
     names = tuple(getattr(network, "class_names", COCO_CLASSES))
     return dict(zip(COCO_IDS if names == COCO_CLASSES else range(1, len(names) + 1), names, strict=True))
-
-
-def _rgb(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
 
 
 def _size_bytes(kept: Mapping[str, Mapping[str, np.ndarray]]) -> int:

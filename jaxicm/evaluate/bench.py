@@ -7,14 +7,13 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxicm.errors import JaxicmError
 from jaxicm.evaluate.bench_clock import OtherWork
+from jaxicm.evaluate.circumstances import processor, usable_cpus, versions
 
 FORMAT = "jaxicm bench 2"
 SMALL = (512, 768)
@@ -25,34 +24,16 @@ def machine() -> dict[str, Any]:
     """Describe where the figures come from: processors, load, device."""
     import jax
 
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     device = jax.devices()[0]
     return {
-        "cpus": usable,
-        "processor": _processor(),
+        "cpus": usable_cpus(),
+        "processor": processor(),
         "machine": platform.machine(),
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "platform": device.platform,
         "device": device.device_kind,
         "devices": jax.device_count(),
     }
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what the figures depend on."""
-    import jaxicm
-
-    packages = {name: metadata.version(name) for name in ("jax", "jaxlib", "numpy")}
-    return {"jaxicm": jaxicm.__version__, **packages, "python": platform.python_version()}
-
-
-def _processor() -> str:
-    """Return the marketing name of the processor, or what Python knows of it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def bench(
@@ -97,7 +78,7 @@ def bench(
         "format": FORMAT,
         "command": command,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "versions": versions(),
+        "versions": versions(("jax", "jaxlib", "numpy")),
         "machine": machine(),
         "model": {
             "name": info.name,

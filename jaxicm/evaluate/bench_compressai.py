@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from jaxicm.media.pictures import as_rgb
+
 MODELS = ("bmshj2018-hyperprior", "mbt2018")
 
 
@@ -31,7 +33,7 @@ def compressai_speeds(pixels: np.ndarray, repeats: int) -> list[dict[str, Any]] 
         zoo: Any = importlib.import_module("compressai.zoo")
     except ImportError:
         return None
-    rgb = pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
+    rgb = as_rgb(pixels)
     x = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)[None])).float() / 255
     megapixels = rgb.shape[0] * rgb.shape[1] / 1e6
     rows = []

@@ -29,24 +29,29 @@ def machine(*, accelerator: bool) -> dict[str, Any]:
     Returns:
         "cpus" (that this process may use), "processor", "architecture", "system", "device" (None without JAX).
     """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     device = None
     if accelerator:
         import jax
 
         device = jax.devices()[0].device_kind
     return {
-        "cpus": usable,
-        "processor": _processor(),
+        "cpus": usable_cpus(),
+        "processor": processor(),
         "architecture": platform.machine(),
         "system": platform.system(),
         "device": device,
     }
 
 
-def _processor() -> str:
+def usable_cpus() -> int:
+    """Return the number of processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor() -> str:
+    """Return the marketing name of the processor, or what Python knows of it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from jaxicm.errors import InputError
+from jaxicm.evaluate.picture_set import digest_of
 from jaxicm.evaluate.subjects import Encoded, Subject
 from jaxicm.media.files import atomic_write
 
@@ -57,10 +58,8 @@ class CodedFiles:
 
 
 def _digest(identity: dict[str, Any], pixels: np.ndarray, setting: float) -> str:
-    fixed = json.dumps([identity, float(setting), pixels.shape], sort_keys=True)
-    digest = hashlib.sha256(fixed.encode())
-    digest.update(np.ascontiguousarray(pixels).tobytes())
-    return digest.hexdigest()
+    fixed = json.dumps([identity, float(setting), digest_of(pixels)], sort_keys=True)
+    return hashlib.sha256(fixed.encode()).hexdigest()
 
 
 def _read(path: Path) -> Encoded:

@@ -15,6 +15,7 @@ from jaxicm.evaluate.picture_set import PictureSet, SetPicture
 from jaxicm.evaluate.run_file import complete_points
 from jaxicm.evaluate.subjects import Subject
 from jaxicm.evaluate.workers import Workers
+from jaxicm.media.pictures import as_rgb
 
 LPIPS_SIDE = 17
 """Smallest side of a picture that has an LPIPS."""
@@ -193,7 +194,7 @@ def _look(plan: Plan, picture: SetPicture, journal: Journal, outcome: Outcome) -
             if need.crop and plan.crops is not None:
                 crop = plan.crops.write(need.key, original, decoded)
             if need.lpips and plan.lpips is not None:
-                measured["lpips"] = finite(plan.lpips(_colour(original), _colour(decoded)))
+                measured["lpips"] = finite(plan.lpips(as_rgb(original), as_rgb(decoded)))
             for observer in plan.observers:
                 if observer.name in need.observers:
                     observations[observer.name] = observer.observe(picture.name, original, decoded)
@@ -266,10 +267,6 @@ def summarise(observers: Sequence[Observer], journal: Journal) -> None:
             "points": rows,
         }
         journal.note_task(observer.name, facts)
-
-
-def _colour(pixels: np.ndarray) -> np.ndarray:
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=2)
 
 
 def _clean(figures: Mapping[str, float]) -> dict[str, float | None]:

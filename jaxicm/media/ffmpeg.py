@@ -15,10 +15,10 @@ from typing import Literal
 
 import numpy as np
 
-from jaxicm.errors import CorruptFile, InputError, JaxicmError, MissingDependency, OptionError
+from jaxicm.errors import InputError, JaxicmError, MissingDependency, OptionError
 from jaxicm.media.measured_process import run_measured
-from jaxicm.media.video_codec import INTRA, DecodedClip, Stream, Structure, check_clip
-from jaxicm.media.yuv import PlanarFormat, Planes, cut, frames_from_bytes, frames_to_bytes, pad
+from jaxicm.media.video_codec import INTRA, DecodedClip, Stream, Structure, check_clip, run_decoder
+from jaxicm.media.yuv import PlanarFormat, Planes, cut, frames_to_bytes, pad
 
 _SMALLEST = 16  # x265 and vvenc take no smaller frames
 _PIXEL_FORMATS = {"400": "gray", "420": "yuv420p", "444": "yuv444p"}
@@ -131,19 +131,8 @@ class FfmpegCodec:
             source.write_bytes(data)
             inputs = ["-threads", "1", "-f", self._kind.muxer, "-i", str(source)]
             raw = ["-f", "rawvideo", "-fps_mode", "passthrough", "-pix_fmt", _pixel_format(coded_form)]
-            try:
-                cpu_s = run_measured([program, *_QUIET, *inputs, *raw, target], "decoder")
-            except InputError:  # it cannot be started
-                raise
-            except JaxicmError as error:
-                raise CorruptFile(f"{self.title}: the stream cannot be decoded ({error})") from error
-            decoded = target.read_bytes()
-        if not decoded or len(decoded) % coded_form.frame_bytes:
-            raise CorruptFile(
-                f"{self.title}: the stream holds no whole frames of {form.width}x{form.height} pixels, "
-                f"{form.chroma}, {form.bits} bit ({len(decoded):,} bytes decoded); it is damaged or of another size"
-            )
-        frames = frames_from_bytes(decoded, coded_form)
+            command = [program, *_QUIET, *inputs, *raw, target]
+            frames, cpu_s = run_decoder(command, target, self.title, form, coded_form)
         return DecodedClip([cut(self._flatten(planes, form), form) for planes in frames], cpu_s)
 
     def _program(self) -> str:

@@ -260,3 +260,12 @@ def write_picture(path: Path | str, pixels: np.ndarray, *, format: str | None = 
         OutputError: the file cannot be written.
     """
     write_bytes(path, encode_picture(pixels, format or picture_format(path), icc))
+
+
+def as_rgb(pixels: np.ndarray) -> np.ndarray:
+    """Return [H, W, 3]: a picture as it is, or the plane of a grey one three times.
+
+    Args:
+        pixels: [H, W, 3] or [H, W].
+    """
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from jaxicm.errors import InputError, OptionError
-from jaxicm.media.yuv import PlanarFormat, Planes
+from jaxicm.errors import CorruptFile, InputError, JaxicmError, OptionError
+from jaxicm.media.measured_process import run_measured
+from jaxicm.media.yuv import PlanarFormat, Planes, frames_from_bytes
 
 
 @dataclass(frozen=True)
@@ -135,3 +137,37 @@ def check_clip(codec: VideoCodec, frames: Sequence[Planes], form: PlanarFormat, 
         raise OptionError(
             f"{codec.title}: chroma {form.chroma} is not supported; choose from {', '.join(codec.chromas)}"
         )
+
+
+def run_decoder(
+    command: Sequence[str | Path], target: Path, title: str, form: PlanarFormat, coded_form: PlanarFormat
+) -> tuple[list[Planes], float]:
+    """Run the program of a decoder and read the frames that it wrote.
+
+    Args:
+        command: program and arguments.
+        target: raw file that it writes.
+        title: of the codec, for messages.
+        form: of the clip, for messages.
+        coded_form: of the frames in `target`.
+
+    Returns:
+        Frames of `coded_form`, at least one, and the CPU seconds.
+
+    Raises:
+        InputError: the program cannot be started.
+        CorruptFile: it failed, or what it wrote is not whole frames.
+    """
+    try:
+        cpu_s = run_measured(command, "decoder")
+    except InputError:  # it cannot be started
+        raise
+    except JaxicmError as error:
+        raise CorruptFile(f"{title}: the stream cannot be decoded ({error})") from error
+    decoded = target.read_bytes() if target.exists() else b""
+    if not decoded or len(decoded) % coded_form.frame_bytes:
+        raise CorruptFile(
+            f"{title}: the stream holds no whole frames of {form.width}x{form.height} pixels, {form.chroma}, "
+            f"{form.bits} bit ({len(decoded):,} bytes decoded); it is damaged or of another size"
+        )
+    return frames_from_bytes(decoded, coded_form), cpu_s

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jaxicm.errors import CorruptFile, InputError, JaxicmError, MissingDependency
+from jaxicm.errors import MissingDependency
 from jaxicm.media.measured_process import run_measured
-from jaxicm.media.video_codec import INTRA, DecodedClip, Stream, Structure, check_clip
-from jaxicm.media.yuv import PlanarFormat, Planes, cut, frames_from_bytes, frames_to_bytes, pad
+from jaxicm.media.video_codec import INTRA, DecodedClip, Stream, Structure, check_clip, run_decoder
+from jaxicm.media.yuv import PlanarFormat, Planes, cut, frames_to_bytes, pad
 
 _SMALLEST = 16
 _HOW = "build https://vcgit.hhi.fraunhofer.de/jvet/VVCSoftware_VTM and set JAXICM_VTM to its folder"
@@ -85,19 +85,9 @@ class VtmCodec:
         with tempfile.TemporaryDirectory(prefix="jaxicm-") as folder:
             source, target = Path(folder, "coded.bin"), Path(folder, "decoded.yuv")
             source.write_bytes(data)
-            try:
-                cpu_s = run_measured([program, "-b", source, "-o", target, "-d", str(form.bits)], "decoder")
-            except InputError:  # it cannot be started
-                raise
-            except JaxicmError as error:
-                raise CorruptFile(f"VTM: the stream cannot be decoded ({error})") from error
-            decoded = target.read_bytes() if target.exists() else b""
-        if not decoded or len(decoded) % padded.frame_bytes:
-            raise CorruptFile(
-                f"VTM: the stream holds no whole frames of {form.width}x{form.height} pixels, {form.chroma}, "
-                f"{form.bits} bit ({len(decoded):,} bytes decoded); it is damaged or of another size"
-            )
-        return DecodedClip([cut(planes, form) for planes in frames_from_bytes(decoded, padded)], cpu_s)
+            command = [program, "-b", source, "-o", target, "-d", str(form.bits)]
+            frames, cpu_s = run_decoder(command, target, "VTM", form, padded)
+        return DecodedClip([cut(planes, form) for planes in frames], cpu_s)
 
 
 def _folders() -> list[Path]:

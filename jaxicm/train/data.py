@@ -12,7 +12,7 @@ from PIL import Image
 
 from jaxicm.errors import ConfigError, InputError
 from jaxicm.media.files import PICTURE_SUFFIXES
-from jaxicm.media.pictures import read_picture
+from jaxicm.media.pictures import as_rgb, read_picture
 
 _DECODERS = 4
 """Threads: Pillow decodes outside of the interpreter's lock."""
@@ -79,7 +79,7 @@ def load_pictures(files: Iterable[Path], warn: Callable[[str], None] = print) ->
 
     def read(path: Path) -> list[np.ndarray] | str:
         try:
-            return list(_read_array(path)) if path.suffix == ".npy" else [_as_rgb(read_picture(path).pixels)]
+            return list(_read_array(path)) if path.suffix == ".npy" else [as_rgb(read_picture(path).pixels)]
         except InputError as error:
             return str(error)
 
@@ -101,10 +101,6 @@ def _read_array(path: Path) -> np.ndarray:
     if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3:
         raise InputError(f"{path}: found {array.dtype} {array.shape}, expected uint8 [N, H, W, 3]")
     return array
-
-
-def _as_rgb(pixels: np.ndarray) -> np.ndarray:
-    return np.repeat(pixels[..., None], 3, axis=-1) if pixels.ndim == 2 else pixels
 
 
 def reduced(pixels: np.ndarray, scale: float) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Runs sorted by the pictures that they measured: runs of different pictures never meet in one plot."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 
 from jaxicm.evaluate.bdrate import pareto_front
+from jaxicm.evaluate.metrics import ms_ssim_db
 from jaxicm.evaluate.published import SETS, curves
 from jaxicm.evaluate.report.entries import (
     PICTURE_METRICS,
@@ -105,7 +105,7 @@ def _published(set_name: str, first: int, taken: set[str]) -> list[Entry]:
     for index, (name, curve) in enumerate(curves(set_name).items()):
         drawn = {"psnr-rgb": _curve(curve.bpp, curve.psnr)}
         if curve.ms_ssim is not None:
-            drawn["ms-ssim"] = _curve(curve.bpp, [-10 * math.log10(1 - value) for value in curve.ms_ssim])
+            drawn["ms-ssim"] = _curve(curve.bpp, [ms_ssim_db(value) for value in curve.ms_ssim])
         title = curve.name if curve.name not in taken else f"{curve.name} (published)"
         names = (name, curve.name, f"{curve.name} (published)")
         entries.append(
@@ -153,7 +153,7 @@ def picture_points(run: Run, metric: str) -> list[tuple[Point, float]]:
 def _picture_value(metric: str, point: Point) -> float | None:
     if metric == "ms-ssim":
         mean = point.values.get("ms-ssim-rgb")
-        return point.values.get("ms-ssim-db-rgb") if mean is None or mean >= 1 else -10 * math.log10(1 - mean)
+        return point.values.get("ms-ssim-db-rgb") if mean is None or mean >= 1 else ms_ssim_db(mean)
     return point.values.get(metric)
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxicm.errors import InputError
+from jaxicm.evaluate.run_file import FORMAT
 from jaxicm.media.files import read_bytes
 
-FORMAT = "jaxicm run 1"
 _LARGEST, _LARGEST_SIDE, _SMALLEST_BPP = 1e15, 10**7, 1e-9
 """What lies beyond was not measured: numbers that would overflow the drawings."""
 _RESULTS = ("psnr-rgb", "psnr-yuv", "ms-ssim-rgb", "ms-ssim-db-rgb", "lpips", "encoding_time", "decoding_time")
