@@ -33,7 +33,7 @@ def config() -> TrainConfig:
     return TrainConfig(
         name="image_fast",
         model=ImageConfig(),
-        data=DataConfig(scales=(1.0, 0.8, 0.6)),
+        data=DataConfig(smallest_scale=0.6),
         validation=ValidationConfig(include=("photos-b/*%12",), every=2000, crop=384),
         optimizer=OptimizerConfig(
             name="muon",

@@ -22,7 +22,7 @@ def config() -> TrainConfig:
     return TrainConfig(
         name="image_tiny",
         model=ImageConfig(transform, ProgressiveConfig(channels=64, groups=2, hidden=32, anchors=4)),
-        data=DataConfig(scales=(1.0, 0.7)),
+        data=DataConfig(smallest_scale=0.7),
         validation=ValidationConfig(include=("*%8",), every=500, crop=128),
         optimizer=OptimizerConfig(learning_rate=1e-3, warmup=100, schedule="wsd", cooldown=0.3),
         crop=128,

@@ -1,12 +1,19 @@
-"""`jaxicm bench`: speed, memory and start, measured here."""
+"""`jaxicm bench`: speed, memory and start, measured here; `jaxicm bench train` stands in a file of its own."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from jaxicm.cli.bench_train import bench_train
 
+app = typer.Typer(rich_markup_mode=None)
+app.command("train")(bench_train)
+
+
+@app.callback(invoke_without_command=True)
 def bench(
+    context: typer.Context,
     model: Annotated[str, typer.Option("--model", help="Name from `jaxicm models`, or a weight file.")] = "fast",
     picture: Annotated[Path | None, typer.Option("--picture", help="A picture; by default a package's sample.")] = None,
     quality: Annotated[float, typer.Option("--quality", "-q", help="1 to 100.")] = 50.0,
@@ -25,7 +32,11 @@ def bench(
     the device: throughput against the measured rates of matrix products and of copying, batches, transfers, memory,
     compile time and the number of compilations. Medians after a warm-up; the picture is cut, or mirrored at its edges,
     to each size. Nothing else should run meanwhile; if something does, the report says so.
+
+    `jaxicm bench train` measures training.
     """
+    if context.invoked_subcommand is not None:
+        return
     import json
     import os
     import shlex

@@ -11,7 +11,9 @@ from typing import Annotated
 import typer
 
 from jaxicm import __version__
-from jaxicm.cli.bench import bench
+from jaxicm.cli.ablate import ablate
+from jaxicm.cli.bench import app as bench
+from jaxicm.cli.dataset import app as dataset
 from jaxicm.cli.decode import decode
 from jaxicm.cli.demo import demo
 from jaxicm.cli.encode import encode
@@ -46,10 +48,12 @@ app.command("decode")(decode)
 app.command("info")(info)
 app.command("models")(models)
 app.command("demo")(demo)
+app.add_typer(dataset, name="dataset")
 app.command("train")(train)
+app.command("ablate")(ablate)
 app.command("freeze")(freeze)
 app.command("eval")(evaluate)
-app.command("bench")(bench)
+app.add_typer(bench, name="bench")
 app.command("report")(report)
 
 

@@ -184,9 +184,13 @@ def tables_to_arrays(tables: Tables) -> dict[str, np.ndarray]:
     return {f"tables/{k}": np.asarray(v) for k, v in tables.to_arrays().items()}
 
 
+_RETIRED = {"noisy_rate"}
+"""Settings in weight files of the first version that said how a model was trained, not what it is."""
+
+
 def config_from_info(cls: type, info: ModelInfo) -> Any:
     """Rebuild the model's configuration; a weight file of a newer jaxicm may hold keys that this one lacks."""
     try:
-        return from_dict(cls, info.config)
+        return from_dict(cls, {key: value for key, value in info.config.items() if key not in _RETIRED})
     except ConfigError as error:
         raise InputError(f"weights {info.name}: {error}; a newer jaxicm may be needed") from error

@@ -11,6 +11,8 @@ Source: the progressive order of system S4 (Zhang et al., arXiv 2210.04112); eva
 taps instead of a recurrent state, channel groups and integer arithmetic are ours.
 """
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import flax.linen as nn
@@ -20,14 +22,23 @@ import numpy as np
 from jax import Array
 
 from jaxicm.entropy import context, gaussian
-from jaxicm.entropy.phases import CELL, PHASES, REACH, SCALES, SIGNED_TAPS, SLOTS, TAPS, Phase
+from jaxicm.entropy.phases import PHASES, REACH, SCALES, SIGNED_TAPS, SLOTS, TAPS, Phase
+from jaxicm.entropy.progressive_network import (
+    HIDDEN,
+    centre_features,
+    gather_taps,
+    head,
+    join,
+    linear_terms,
+    quantize_taps,
+)
+from jaxicm.entropy.surrogate import ROUNDED, Surrogate, quantize
 from jaxicm.nn import exact
 from jaxicm.nn.exact import Fixed
-from jaxicm.ops.quantize import clip_towards, floor_ste, round_ste, straight_through
+from jaxicm.ops.quantize import clip_towards, round_ste
 
-HIDDEN = Fixed(5, 0, 255)
-MEAN = Fixed(context.VALUE_FRAC, -2047, 2047)
-TAP_FRAC = 6
+Evaluation = Callable[[Array, Array], tuple[Array, Array]]
+"""Codes a phase: from its latents and the known values to decoded values and bits."""
 VALUE_MIN, VALUE_MAX = context.VALUE.low / 16, context.VALUE.high / 16
 
 
@@ -77,89 +88,16 @@ def interpolate(anchors: Array, position: Array) -> Array:
     return jnp.einsum("bk,...kc->b...c", weights, anchors)
 
 
-def gather_taps(padded: Array, phase: Phase, rows: int, columns: int, taps: int) -> Array:
-    """Collect the neighbours of every position of a phase.
-
-    Args:
-      padded: `[B, 2*rows + 2*REACH, 2*columns + 2*REACH, C]`, zero where unknown.
-      phase: which position of the cells.
-      rows: of cells.
-      columns: of cells.
-      taps: how many of the phase's taps.
-
-    Returns:
-      `[B, rows, columns, taps, C]`.
-    """
-    (i, j), offsets = phase.position, phase.taps[:taps]
-    parts = [
-        padded[:, i + r + REACH :: CELL, j + c + REACH :: CELL][:, :rows, :columns] for r, c in offsets
-    ]  # fmt: skip
-    return jnp.stack(parts, axis=-2)
-
-
-def trunk(rows: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:
-    """Compute the hidden features of positions from their taps.
-
-    Args:
-      rows: `[..., (SIGNED_TAPS + TAPS) * C]` real values of `context.FEATURE`.
-      w1: `[(SIGNED_TAPS + TAPS) * C, H]` exact weights; b1 broadcasts against `[..., H]`.
-      w2: `[H, H]`; b2 likewise.
-
-    Returns:
-      `[..., H]` real values of `HIDDEN`.
-    """
-    a = exact.requantize(exact.dot(rows, w1) + b1, HIDDEN)
-    return exact.requantize(exact.dot(a, w2) + b2, HIDDEN)
-
-
-def linear_terms(signed: Array, magnitude: Array, taps_mu: Array, taps_log: Array) -> tuple[Array, Array]:
-    """Predict each channel from the same channel at the taps, without a network.
-
-    Args:
-      signed: `[..., SIGNED_TAPS, C]` companded integers.
-      magnitude: `[..., TAPS, C]` magnitude integers.
-      taps_mu: `[SIGNED_TAPS, C]` multiples of 2**-TAP_FRAC.
-      taps_log: `[TAPS, C]` likewise.
-
-    Returns:
-      Mean `[..., C]` in steps, a multiple of 1/16, and scale index `[..., C]`, an integer.
-    """
-    mean = jnp.sum(context.expand(signed) * taps_mu, axis=-2) * 0.25
-    log_scale = jnp.sum(magnitude * taps_log, axis=-2) * 2.0**-context.FEATURE.frac
-    return exact.requantize(mean, MEAN), floor_ste(log_scale * gaussian.SCALES_PER_NAT + 0.5)
-
-
-def head(features: Array, centre: Array, u: Array, bu: Array, o: Array, bo: Array) -> tuple[Array, Array]:
-    """Compute mean and scale index of one channel group.
-
-    Args:
-      features: `[..., H]` of the trunk.
-      centre: `[..., D]` features of the lower groups at the position, integers times `2**-HIDDEN.frac`.
-      u: `[H + D, H]`; o: `[H, 2 * group]`; bu and bo broadcast.
-
-    Returns:
-      Mean `[..., group]`, a multiple of 1/16, and scale index `[..., group]`, an integer, both without linear terms.
-    """
-    h = exact.requantize(exact.dot(jnp.concatenate([features, centre], axis=-1), u) + bu, HIDDEN)
-    out = exact.dot(h, o) + bo
-    mean, log_scale = jnp.split(out, 2, axis=-1)
-    return exact.requantize(mean, MEAN), floor_ste(log_scale * gaussian.SCALES_PER_NAT + 0.5)
-
-
-def join(network: tuple[Array, Array], linear: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Add the linear terms to the network's and clip: mean (multiple of 1/16) and scale index in [0, 63]."""
-    mean = jnp.clip(network[0] + linear[0], MEAN.low / 16, MEAN.high / 16)
-    return mean, clip_towards(network[1] + linear[1], 0, gaussian.SCALE_COUNT - 1)
-
-
 class Progressive(nn.Module):
     """The trainable model: the rate of a latent and its quantised values.
 
     Attributes:
       config: sizes.
+      remat: keep only the values between the phases for the backward pass, and compute the rest again.
     """
 
     config: ProgressiveConfig
+    remat: bool = False
 
     def setup(self):
         c = self.config
@@ -205,7 +143,16 @@ class Progressive(nn.Module):
             layers[f"o{g}"] = bank(self.o[:, g], self.bo[:, g], HIDDEN)
         return layers
 
-    def _slot(self, index: int, layers: dict, target: Array, rows: tuple | None, position: Array, noise: Array | None):
+    def _slot(
+        self,
+        index: int,
+        layers: dict,
+        target: Array,
+        rows: tuple | None,
+        position: Array,
+        noise: Array | None,
+        surrogate: Surrogate,
+    ) -> tuple[Array, Array]:
         """Code one slot: returns the decoded values and the bits of each sample."""
         c, slot = self.config, SLOTS[index]
         size = c.group_size
@@ -239,57 +186,83 @@ class Progressive(nn.Module):
                 head(features, centre_features(decoded, target.shape[:-1]), u, bu, o, bo),
                 (linear[0][..., part], linear[1][..., part]),
             )
-            y = target[..., part]
-            residual = y - mean
-            rounded = gaussian.round_with_cost(*map(jax.lax.stop_gradient, (residual, scale_index)))
-            # With the symbol fixed the decoded value moves with the mean; it moves with y as if there were no rounding.
-            symbol = straight_through(jnp.where(scale_index > 0, rounded, 0.0), y)
-            decoded.append(clip_towards(symbol + mean, VALUE_MIN, VALUE_MAX))
-            scale = gaussian.scale_of_index(scale_index)
-            if noise is None:
-                # The rate sees the symbol even where the coder would skip it, so that a scale can leave the floor.
-                bits += gaussian.rounded_bits(rounded, residual, scale).sum(axis=(1, 2, 3))
-            else:
-                bits += gaussian.gaussian_bits(residual + noise[..., part], scale).sum(axis=(1, 2, 3))
+            drawn = None if noise is None else noise[..., part]
+            value, more = quantize(target[..., part], mean, scale_index, drawn, surrogate)
+            decoded.append(clip_towards(value, VALUE_MIN, VALUE_MAX))
+            bits += more.sum(axis=(1, 2, 3))
         return jnp.concatenate(decoded, axis=-1), bits
 
-    def __call__(self, y: Array, position: Array, key: Array | None = None) -> tuple[Array, Array]:
+    def __call__(
+        self, y: Array, position: Array, key: Array | None = None, surrogate: Surrogate = ROUNDED
+    ) -> tuple[Array, Array]:
         """Estimate the rate and quantise.
 
         Args:
           y: `[B, h, w, C]` latents in quantisation steps; h and w divisible by 4.
           position: `[B]` quality in anchor units, [0, anchors - 1].
-          key: of uniform noise that stands for rounding in the rate (the papers' surrogate). Without one the rate is
-            that of the rounded values with straight-through gradients, which is what the file will hold: the noisy
-            rate is up to twice as large where most values are zero.
+          key: of the noise, if the surrogate needs one.
+          surrogate: what stands for rounding. By default values and rate are those that the file will hold: the rate
+            of noisy values is up to twice as large where most values are zero.
 
         Returns:
           Quantised latents `[B, h, w, C]` (straight-through) and bits `[B]`.
         """
         layers = self._quantized()
-        noise = None if key is None else jax.random.uniform(key, y.shape, minval=-0.5, maxval=0.5)
-        grids, noises = _pyramid(y), [None] * (SCALES + 1) if noise is None else _pyramid(noise)
-        coarse, bits = self._slot(0, layers, grids[SCALES], None, position, noises[SCALES])
+        noises, pick = [None] * (SCALES + 1), None
+        if surrogate.random:
+            assert key is not None
+            noise_key, pick_key = jax.random.split(key)
+            if surrogate.noisy:
+                noises = _pyramid(jax.random.uniform(noise_key, y.shape, minval=-0.5, maxval=0.5))
+            if surrogate.sample_phases:
+                pick = jax.random.randint(pick_key, (), 0, len(PHASES))
+
+        def evaluate(target: Array, known: Array, slot: int, phase: Phase, noise: Array | None):
+            neighbours = _neighbours(known, phase, *target.shape[1:3])
+            return self._slot(slot, layers, target, neighbours, position, noise, surrogate)
+
+        grids = _pyramid(y)
+        coarse, bits = self._slot(0, layers, grids[SCALES], None, position, noises[SCALES], surrogate)
         index = 1
         for scale in reversed(range(SCALES)):
             grid, grid_noise = grids[scale], noises[scale]
-            rows, columns = grid.shape[1] // CELL, grid.shape[2] // CELL
             known = jnp.zeros_like(grid).at[:, 1::2, 1::2].set(coarse)
-            for phase in PHASES:
+            for number, phase in enumerate(PHASES):
                 (i, j) = phase.position
-                signed = context.compand_ste(known)
-                magnitude = context.magnitude_ste(signed)
-                pad = ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0))
-                neighbours = (
-                    gather_taps(jnp.pad(signed, pad), phase, rows, columns, SIGNED_TAPS),
-                    gather_taps(jnp.pad(magnitude, pad), phase, rows, columns, TAPS),
-                )
-                phase_noise = None if grid_noise is None else grid_noise[:, i::2, j::2]
-                value, more = self._slot(index, layers, grid[:, i::2, j::2], neighbours, position, phase_noise)
+                noise = None if grid_noise is None else grid_noise[:, i::2, j::2]
+                code: Evaluation = functools.partial(evaluate, slot=index, phase=phase, noise=noise)
+                code = jax.checkpoint(code) if self.remat else code
+                if scale == 0 and pick is not None:
+                    code = _sampled(code, pick == number)
+                value, more = code(grid[:, i::2, j::2], known)
                 known = known.at[:, i::2, j::2].set(value)
                 bits, index = bits + more, index + 1
             coarse = known
         return coarse, bits
+
+
+def _neighbours(known: Array, phase: Phase, rows: int, columns: int) -> tuple[Array, Array]:
+    """Compute the features of all taps of a phase: signed and magnitude."""
+    signed = context.compand_ste(known)
+    pad = ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0))
+    return (
+        gather_taps(jnp.pad(signed, pad), phase, rows, columns, SIGNED_TAPS),
+        gather_taps(jnp.pad(context.magnitude_ste(signed), pad), phase, rows, columns, TAPS),
+    )
+
+
+def _sampled(evaluate: Evaluation, chosen: Array) -> Evaluation:
+    """Evaluate a phase only if it was chosen, and then for all of them; otherwise its values are just rounded."""
+
+    def skip(target: Array, known: Array) -> tuple[Array, Array]:
+        del known
+        return clip_towards(round_ste(target), VALUE_MIN, VALUE_MAX), jnp.zeros(target.shape[0])
+
+    def count(target: Array, known: Array) -> tuple[Array, Array]:
+        value, bits = evaluate(target, known)
+        return value, len(PHASES) * bits
+
+    return lambda target, known: jax.lax.cond(chosen, count, skip, target, known)
 
 
 def _pyramid(x: Array) -> list[Array]:
@@ -298,20 +271,6 @@ def _pyramid(x: Array) -> list[Array]:
     for _ in range(SCALES):
         grids.append(grids[-1][:, 1::2, 1::2])
     return grids
-
-
-def quantize_taps(taps: Array) -> Array:
-    """Round taps to multiples of 2**-TAP_FRAC in [-127, 127] units (straight-through gradient)."""
-    return clip_towards(round_ste(taps * 2.0**TAP_FRAC), -127, 127) * 2.0**-TAP_FRAC
-
-
-def centre_features(decoded: list[Array], shape: tuple[int, ...]) -> Array:
-    """Features of decoded lower groups at the position itself: per group signed, then magnitude."""
-    parts = []
-    for value in decoded:
-        signed = context.compand_ste(value)
-        parts += [signed, context.magnitude_ste(signed)]
-    return jnp.concatenate(parts, axis=-1) * 2.0**-HIDDEN.frac if parts else jnp.zeros((*shape, 0))
 
 
 def gaussian_start(std_steps: np.ndarray, config: ProgressiveConfig) -> np.ndarray:

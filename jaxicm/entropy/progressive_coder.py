@@ -16,7 +16,7 @@ import numpy as np
 from jaxicm.entropy import context, gaussian
 from jaxicm.entropy.context_grid import Grid, features
 from jaxicm.entropy.phases import CELL, PHASES, SCALES, SIGNED_TAPS, SLOTS, TAPS, bank_of
-from jaxicm.entropy.progressive import HIDDEN, MEAN, head, join, trunk
+from jaxicm.entropy.progressive_network import HIDDEN, MEAN, head, join, trunk
 from jaxicm.nn import exact
 from jaxicm.ops.quantize import floor_ste
 
@@ -28,7 +28,7 @@ CHUNKS = (128,)
 
 
 def _linear_terms(taps, taps_mu, taps_log):
-    """Compute `progressive.linear_terms` tap by tap: a tenth of the time of XLA's reduction on a CPU, the same bits."""
+    """Compute `linear_terms` tap by tap: a tenth of the time of XLA's reduction on a CPU, the same bits."""
     real = [taps[:, t].astype(jnp.float32) for t in range(SIGNED_TAPS + TAPS)]
     mean, log_scale = jnp.zeros_like(real[0]), jnp.zeros_like(real[0])
     for t in range(SIGNED_TAPS):

@@ -8,8 +8,9 @@ import numpy as np
 from jaxicm.bits.tables import Tables, gaussian_tables
 from jaxicm.entropy import context, gaussian
 from jaxicm.entropy.phases import SIGNED_TAPS, SLOTS, TAPS, bank_of
-from jaxicm.entropy.progressive import HIDDEN, TAP_FRAC, ProgressiveConfig
+from jaxicm.entropy.progressive import ProgressiveConfig
 from jaxicm.entropy.progressive_coder import ProgressiveCoder
+from jaxicm.entropy.progressive_network import HIDDEN, TAP_FRAC
 from jaxicm.nn import exact
 from jaxicm.nn.exact import Fixed, FrozenKernel
 

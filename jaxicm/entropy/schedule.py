@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jaxicm.entropy.phases import CELL, PHASES, SCALES, SLOTS
+
 Position = tuple[int, int]
 
 
@@ -254,17 +256,15 @@ def jaxicm(channels: int = 320, groups: int = 4) -> Schedule:
       channels: of the latent, divisible by `groups`.
       groups: of channels, one after the other at every position.
     """
-    from jaxicm.entropy import progressive  # here, so that this module needs numpy only
-
-    size = progressive.ProgressiveConfig(channels=channels, groups=groups).group_size
+    if channels % groups:
+        raise ValueError(f"channels must be divisible by groups, got {channels} and {groups}")
+    size = channels // groups
     steps = []
-    for slot in progressive.SLOTS:
-        side, position = (
-            (1, (0, 0)) if slot.phase is None else (progressive.CELL, progressive.PHASES[slot.phase].position)
-        )
+    for slot in SLOTS:
+        side, position = (1, (0, 0)) if slot.phase is None else (CELL, PHASES[slot.phase].position)
         for g in range(groups):
             steps.append(Step(slot.scale, (Part((g * size, (g + 1) * size), (side, side), (position,)),)))
-    return Schedule("jaxicm", channels, progressive.SCALES, tuple(steps))
+    return Schedule("jaxicm", channels, SCALES, tuple(steps))
 
 
 PRESETS: dict[str, Callable[[int], Schedule]] = {

@@ -37,6 +37,8 @@ def _macs(jaxpr: Jaxpr) -> int:
             kernel = shape_of(equation.invars[1])
             outputs = kernel[equation.params["dimension_numbers"].rhs_spec[0]]
             total += math.prod(out) * math.prod(kernel) // outputs
+        elif equation.primitive.name == "scan":
+            total += equation.params["length"] * _macs(equation.params["jaxpr"].jaxpr)
         else:
             for value in equation.params.values():
                 inner = value.jaxpr if isinstance(value, ClosedJaxpr) else value

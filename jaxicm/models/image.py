@@ -11,6 +11,7 @@ from jax import Array
 
 from jaxicm.entropy.progressive import Progressive, ProgressiveConfig, gaussian_start, interpolate
 from jaxicm.entropy.recurrent import Recurrent, RecurrentConfig
+from jaxicm.entropy.surrogate import ROUNDED, Surrogate
 from jaxicm.errors import ConfigError
 from jaxicm.models import res8, stage16
 from jaxicm.models.res8 import Res8Config
@@ -30,7 +31,6 @@ class ImageConfig:
         pixel; in between it grows geometrically.
       res8: use these stride-8 transforms of the papers instead.
       recurrent: use this recurrent probability model of the papers instead. It serves one rate: both lambdas agree.
-      noisy_rate: train with the rate of uniform noise, as the papers do, instead of that of rounded values.
     """
 
     transform: TransformConfig = field(default_factory=TransformConfig)
@@ -39,7 +39,6 @@ class ImageConfig:
     lambda_max: float = 0.5
     res8: Res8Config | None = None
     recurrent: RecurrentConfig | None = None
-    noisy_rate: bool = False
 
     def __post_init__(self):
         transform = (self.res8 or self.transform).channels
@@ -95,17 +94,21 @@ class ImageModel(nn.Module):
 
     Attributes:
       config: of the codec.
+      remat: compute inner values again in the backward pass instead of keeping them; the papers' probability model
+        always does, their transforms never.
     """
 
     config: ImageConfig
+    remat: bool = False
 
     def setup(self):
         c = self.config
         if c.res8 is not None:
             self.analysis, self.synthesis = res8.Analysis(c.res8), res8.Synthesis(c.res8)
         else:
-            self.analysis, self.synthesis = stage16.Analysis(c.transform), stage16.Synthesis(c.transform)
-        self.entropy = Recurrent(c.recurrent) if c.recurrent is not None else Progressive(c.entropy)
+            self.analysis = stage16.Analysis(c.transform, self.remat)
+            self.synthesis = stage16.Synthesis(c.transform, self.remat)
+        self.entropy = Recurrent(c.recurrent) if c.recurrent is not None else Progressive(c.entropy, self.remat)
         shape = (c.anchors, c.channels)
         self.log_gain = self.param("log_gain", nn.initializers.zeros, shape)
         self.log_step = self.param("log_step", nn.initializers.zeros, shape)
@@ -128,15 +131,24 @@ class ImageModel(nn.Module):
         step = jnp.exp(interpolate(self.log_step, position))[:, None, None]
         return self.synthesis(y_hat * step, position) + 0.5
 
-    def __call__(self, x: Array, quality: Array, key: Array | None = None) -> tuple[Array, Array]:
+    def __call__(
+        self, x: Array, quality: Array, key: Array | None = None, surrogate: Surrogate = ROUNDED
+    ) -> tuple[Array, Array]:
         """Return pictures `[B, H, W, 3]` and bits `[B]` of `x` `[B, H, W, 3]` at `quality` `[B]`.
 
-        The `key` is of the noise that some probability models are trained with (see `ImageConfig`).
+        Args:
+          x: pictures in [0, 1], sides divisible by 64.
+          quality: in [1, 100].
+          key: of the noise that stands for rounding, where the surrogate or the papers' probability model has any.
+          surrogate: what stands for rounding; the papers' probability model has its own ("mixed").
         """
         position = anchor_position(quality, self.config.anchors)
-        noisy = self.config.noisy_rate or self.config.recurrent is not None
-        entropy: Any = self.entropy
-        y_hat, bits = entropy(self.encode(x, quality), position, key if noisy else None)
+        y = self.encode(x, quality)
+        if isinstance(self.entropy, Recurrent):
+            assert key is not None
+            y_hat, bits = self.entropy(y, position, key)
+        else:
+            y_hat, bits = self.entropy(y, position, key, surrogate)
         return self.decode(y_hat, quality), bits
 
 

@@ -82,9 +82,10 @@ class Modulation(nn.Module):
 
 
 class Analysis(nn.Module):
-    """Pictures to latents in the signal's own unit (before the gain)."""
+    """Pictures to latents in the signal's own unit (before the gain); `remat` recomputes blocks when going backward."""
 
     config: TransformConfig
+    remat: bool = False
 
     @nn.compact
     def __call__(self, x: Array, position: Array) -> Array:
@@ -93,21 +94,23 @@ class Analysis(nn.Module):
         klt = self.param("klt", nn.initializers.orthogonal(), (STRIDE * STRIDE * 3, c.channels))
         std = self.param("std", nn.initializers.ones, (c.channels,))
         linear = space_to_depth(x, STRIDE) @ klt
+        block = nn.remat(ResBlock) if self.remat else ResBlock
         h = conv(c.fine_width, 1, "embed", 1.0)(space_to_depth(x, PATCH) * 4.0)
         for i in range(c.analysis_fine):
-            h = ResBlock(c.fine_width, name=f"fine{i}")(h)
+            h = block(c.fine_width, name=f"fine{i}")(h)
         h = Modulation(c.anchors, name="modulate_fine")(h, position)
         h = conv(c.coarse_width, 1, "down")(space_to_depth(h, 2))
         for i in range(c.analysis_coarse):
-            h = ResBlock(c.coarse_width, name=f"coarse{i}")(h)
+            h = block(c.coarse_width, name=f"coarse{i}")(h)
         h = Modulation(c.anchors, name="modulate_coarse")(h, position)
         return linear + conv(c.channels, 1, "latent", 0.0)(h) * jnp.minimum(std, BRANCH_LIMIT)
 
 
 class Synthesis(nn.Module):
-    """Latents in the signal's own unit to pictures."""
+    """Latents in the signal's own unit to pictures; `remat` as in `Analysis`."""
 
     config: TransformConfig
+    remat: bool = False
 
     @nn.compact
     def __call__(self, y: Array, position: Array) -> Array:
@@ -116,12 +119,13 @@ class Synthesis(nn.Module):
         klt = self.param("klt", nn.initializers.orthogonal(), (c.channels, STRIDE * STRIDE * 3))
         std = self.param("std", nn.initializers.ones, (c.channels,))
         linear = depth_to_space(y @ klt, STRIDE)
+        block = nn.remat(ResBlock) if self.remat else ResBlock
         h = conv(c.coarse_width, 1, "latent", 1.0)(y / std)
         h = Modulation(c.anchors, name="modulate_coarse")(h, position)
         for i in range(c.synthesis_coarse):
-            h = ResBlock(c.coarse_width, name=f"coarse{i}")(h)
+            h = block(c.coarse_width, name=f"coarse{i}")(h)
         h = depth_to_space(conv(4 * c.fine_width, 1, "up")(h), 2)
         h = Modulation(c.anchors, name="modulate_fine")(h, position)
         for i in range(c.synthesis_fine):
-            h = ResBlock(c.fine_width, name=f"fine{i}")(h)
+            h = block(c.fine_width, name=f"fine{i}")(h)
         return linear + PIXEL_SCALE * depth_to_space(conv(PATCH * PATCH * 3, 3, "pixels", 0.0)(h), PATCH)

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
-import jax.numpy as jnp
 from jax import Array
+
+from jaxicm.objectives.distortion import Kind, distortion
 
 PEAK_SQUARED = 255.0**2
 LAMBDA_REFERENCE = 0.02
@@ -16,7 +17,7 @@ class RateDistortion(NamedTuple):
     Attributes:
       loss: weighted sum of rate and distortion.
       bpp: bits per pixel.
-      mse: mean squared error over the samples of a picture, values in [0, 1].
+      mse: mean squared error over the samples of a picture, values in [0, 1], whatever the distortion of the loss.
     """
 
     loss: Array
@@ -25,9 +26,9 @@ class RateDistortion(NamedTuple):
 
 
 def rate_distortion(
-    x: Array, x_hat: Array, bits: Array, trade_off: Array, *, weight_exponent: float = 0.45
+    x: Array, x_hat: Array, bits: Array, trade_off: Array, *, weight_exponent: float = 0.45, kind: Kind = "mse"
 ) -> RateDistortion:
-    """Compute `w * (bpp + lambda * 255**2 * MSE)` of each picture.
+    """Compute `w * (bpp + lambda * 255**2 * D)` of each picture.
 
     The sum in brackets grows with lambda, and its gradient with it, so that high qualities would rule a batch of mixed
     qualities. The weight `w = (lambda / LAMBDA_REFERENCE)**-weight_exponent` evens that out: it does not move the best
@@ -39,11 +40,13 @@ def rate_distortion(
       bits: `[B]` of each picture.
       trade_off: `[B]` lambda, above 0.
       weight_exponent: 0 weighs all qualities alike.
+      kind: of the distortion D.
 
     Returns:
       The terms of each picture; training takes the mean of `loss`.
     """
     bpp = bits / (x.shape[1] * x.shape[2])
-    mse = jnp.mean(jnp.square(x - x_hat), axis=(1, 2, 3))
+    mse = distortion(x, x_hat)
+    measured = mse if kind == "mse" else distortion(x, x_hat, kind)
     weight = (trade_off / LAMBDA_REFERENCE) ** -weight_exponent
-    return RateDistortion(weight * (bpp + trade_off * PEAK_SQUARED * mse), bpp, mse)
+    return RateDistortion(weight * (bpp + trade_off * PEAK_SQUARED * measured), bpp, mse)

@@ -11,35 +11,12 @@ from jaxicm.configuration import apply_overrides, from_dict, to_dict
 from jaxicm.errors import ConfigError
 from jaxicm.media.files import atomic_write
 from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig
+from jaxicm.train.data_config import DataConfig
+from jaxicm.train.objective_config import ObjectiveConfig
 
 CONFIG_FILE = "config.json"
 CROP_MULTIPLE = 64
 """The latents of a crop are subsampled twice from a grid of 1/16 of the picture."""
-
-
-@dataclass(frozen=True)
-class DataConfig:
-    """Which pictures are trained on, and how they are varied.
-
-    A pattern is a glob that is matched from the right of a path ("photos-b/*.jpg"); with `%N` at its end it matches
-    only files whose number, the last digits of the name, divides by N. The validation pictures are always left out.
-
-    Attributes:
-      folders: searched recursively; a `.npy` of uint8 `[N, H, W, 3]` counts as a folder.
-      include: patterns of the files to take.
-      exclude: patterns of the files to leave out.
-      scales: copies of each picture that are made, as factors of its size in (0, 1]; they are drawn alike.
-        The statistics of the start come from the first.
-      flip: mirror half of the crops.
-      transpose: swap rows and columns of half of the crops.
-    """
-
-    folders: tuple[str, ...] = ()
-    include: tuple[str, ...] = ("*",)
-    exclude: tuple[str, ...] = ()
-    scales: tuple[float, ...] = (1.0,)
-    flip: bool = True
-    transpose: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,6 +30,7 @@ class ValidationConfig:
       every: steps between two measurements.
       crop: side of the square in the middle of a picture that is measured.
       qualities: at which is measured, in [1, 100].
+      ms_ssim: measure MS-SSIM as well.
       pictures: how many are written as PNG, original and decoded side by side.
       picture_quality: of those.
     """
@@ -63,6 +41,7 @@ class ValidationConfig:
     every: int = 1000
     crop: int = 256
     qualities: tuple[float, ...] = (10.0, 30.0, 50.0, 70.0, 90.0)
+    ms_ssim: bool = False
     pictures: int = 2
     picture_quality: float = 30.0
 
@@ -128,20 +107,23 @@ class TrainConfig:
       name: of the run; its folder is `runs/NAME` unless another is given.
       trained_on: what the training pictures are, one line for the weight file.
       model: the networks.
-      data, validation, optimizer: see there.
+      data, validation, optimizer, objective: see there.
       crop: side of the training crops, a multiple of 64.
       batch: crops in a step, over all devices.
       steps: of the whole run, earlier parts of a resumed run included.
       seed: of the start, the crops and the noise.
       quality_min, quality_max: range from which each crop's quality is drawn.
-      weight_exponent: see `objectives.rate_distortion`.
+      accumulate: parts into which the crops of a step are divided, one after the other: less memory, the same step.
+      remat: keep little for the backward pass and compute it again: less memory, about a third more time (XLA's CPU
+        back end merges the two again, so there it changes nothing).
       ema: decay of the averaged parameters, which are validated and released.
       precision: "bfloat16" computes convolutions outside the exact networks in that type.
       start: "statistics" begins at the principal components of the training pictures, "random" does not.
       init: parameters to begin from: a run folder or a `.safetensors` file; empty for none.
       resident: keep the pictures in device memory and crop them inside the step.
       devices: how many to use; 0 is all.
-      shard_parameters: divide large parameters over the devices instead of repeating them.
+      parameter_shards: devices over which large parameters, averages and moments are divided: 1 repeats them on every
+        device, 0 is all devices, anything between divides inside groups of so many devices (see `train.mesh`).
       log_every: steps between two lines of the log.
       checkpoint_steps: steps between two checkpoints; 0 goes by time alone.
       checkpoint_s: seconds between two checkpoints; 0 goes by steps alone.
@@ -157,20 +139,22 @@ class TrainConfig:
     data: DataConfig = field(default_factory=DataConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     crop: int = 192
     batch: int = 4
     steps: int = 100_000
     seed: int = 0
     quality_min: float = QUALITY_MIN
     quality_max: float = QUALITY_MAX
-    weight_exponent: float = 0.45
+    accumulate: int = 1
+    remat: bool = False
     ema: float = 0.999
     precision: Literal["float32", "bfloat16"] = "float32"
     start: Literal["statistics", "random"] = "statistics"
     init: str = ""
     resident: bool = False
     devices: int = 0
-    shard_parameters: bool = False
+    parameter_shards: int = 1
     log_every: int = 100
     checkpoint_steps: int = 0
     checkpoint_s: float = 600.0
@@ -192,9 +176,11 @@ class TrainConfig:
             ("keep_checkpoints", self.keep_checkpoints, self.keep_checkpoints >= 1, "must be at least 1"),
             ("max_skipped", self.max_skipped, self.max_skipped >= 1, "must be at least 1"),
             ("seed", self.seed, self.seed >= 0, "must not be negative"),
+            ("accumulate", self.accumulate, self.accumulate >= 1, "must be at least 1"),
+            ("parameter_shards", self.parameter_shards, self.parameter_shards >= 0,
+             "must not be negative (0 is all devices)"),
             ("devices", self.devices, self.devices >= 0, "must not be negative (0 is all)"),
             ("ema", self.ema, 0 <= self.ema < 1, "must be in [0, 1)"),
-            ("data.scales", self.data.scales, _are_scales(self.data.scales), "must be factors in (0, 1]"),
             ("validation.qualities", validation.qualities, all(map(_is_quality, validation.qualities)), _QUALITY_RULE),
             ("validation.picture_quality", validation.picture_quality, _is_quality(validation.picture_quality),
              _QUALITY_RULE),
@@ -219,10 +205,6 @@ def _is_crop(side: int) -> bool:
 
 def _is_quality(quality: float) -> bool:
     return QUALITY_MIN <= quality <= QUALITY_MAX
-
-
-def _are_scales(scales: tuple[float, ...]) -> bool:
-    return bool(scales) and all(0 < scale <= 1 for scale in scales)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:

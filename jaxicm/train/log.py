@@ -5,7 +5,7 @@ import importlib.util
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 LOG_FILE = "log.jsonl"
 _TENSORBOARD = (("tensorboardX", "tensorboardX"), ("tensorboard", "torch.utils.tensorboard"))
@@ -19,12 +19,14 @@ class RunLog:
       run: folder of the run.
       tensorboard: write scalars for TensorBoard as well.
       quiet: print nothing.
+      write: False in all processes of a run but one: nothing is written, and only remarks are printed.
     """
 
-    def __init__(self, run: Path, *, tensorboard: bool = False, quiet: bool = False):
-        self._file = (run / LOG_FILE).open("a", encoding="utf-8")
+    def __init__(self, run: Path, *, tensorboard: bool = False, quiet: bool = False, write: bool = True):
+        self._file = _open_to_append(run / LOG_FILE) if write else None
         self._quiet = quiet
-        self._board = _summary_writer(run) if tensorboard else None
+        self._board = _summary_writer(run) if tensorboard and write else None
+        tensorboard = tensorboard and write
         if tensorboard and self._board is None:
             self.note("no TensorBoard log: no writer is installed; pip install tensorboardX")
 
@@ -36,9 +38,10 @@ class RunLog:
           step: steps done.
           values: numbers, texts or nested plain data; numbers also go to TensorBoard.
         """
-        self._file.write(json.dumps({"event": kind, "step": step, **values}) + "\n")
-        self._file.flush()
-        if not self._quiet:
+        if self._file is not None:
+            self._file.write(json.dumps({"event": kind, "step": step, **values}) + "\n")
+            self._file.flush()
+        if not self._quiet and (self._file is not None or kind == "note"):
             print(f"{step:>7} {kind:<10} " + "  ".join(f"{key} {_short(value)}" for key, value in values.items()))
         if self._board is not None:
             for key, value in values.items():
@@ -51,9 +54,19 @@ class RunLog:
 
     def close(self) -> None:
         """Close the files."""
-        self._file.close()
+        if self._file is not None:
+            self._file.close()
         if self._board is not None:
             self._board.close()
+
+
+def _open_to_append(path: Path) -> TextIO:
+    """Open a log; a last line that a killed process cut off is ended, so that the next one stands alone."""
+    cut = path.is_file() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
+    file = path.open("a", encoding="utf-8")
+    if cut:
+        file.write("\n")
+    return file
 
 
 def _short(value: Any) -> str:

@@ -7,13 +7,15 @@ from typing import Any, NamedTuple, cast
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxicm.compilation import training_options
-from jaxicm.models.image import ImageModel, lambda_of_quality
+from jaxicm.entropy.surrogate import ROUNDED, Surrogate
+from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageModel, lambda_of_quality
+from jaxicm.objectives.ms_ssim import ms_ssim
 from jaxicm.objectives.rate_distortion import RateDistortion, rate_distortion
 from jaxicm.train.config import TrainConfig
-from jaxicm.train.mesh import batch_sharding, replicated, state_sharding
+from jaxicm.train.mesh import BATCH, batch_sharding, replicated, state_sharding
 from jaxicm.train.optimizer import learning_rate, make_optimizer
 from jaxicm.train.precision import bfloat16_convolutions
 from jaxicm.train.resident import resident_crops
@@ -52,13 +54,27 @@ def start_state(config: TrainConfig, params: Any) -> TrainState:
 
 
 def draw_qualities(config: TrainConfig, key: Array) -> Array:
-    """Draw the quality of each crop, one from each of `batch` equal parts of the range: `[B]`."""
-    part = (jnp.arange(config.batch) + jax.random.uniform(key, (config.batch,))) / config.batch
-    return config.quality_min + (config.quality_max - config.quality_min) * part
+    """Draw the quality of each crop, as `objective.qualities` says: `[B]`."""
+    count, low, high = config.batch, config.quality_min, config.quality_max
+    if config.objective.qualities == "anchors":
+        anchors = jnp.linspace(QUALITY_MIN, QUALITY_MAX, config.model.anchors)
+        return jnp.clip(anchors[jax.random.randint(key, (count,), 0, config.model.anchors)], low, high)
+    position = jax.random.uniform(key, (count,))
+    if config.objective.qualities == "stratified":
+        position = (jnp.arange(count) + position) / count
+    return low + (high - low) * position
+
+
+def surrogate_at(config: TrainConfig, step: Array) -> Surrogate:
+    """Return what stands for rounding at a step."""
+    objective = config.objective
+    done = jnp.clip(step / config.steps, 0.0, 1.0)
+    sharpness = objective.first_sharpness + (objective.last_sharpness - objective.first_sharpness) * done
+    return Surrogate(objective.rounding, sharpness, objective.phases == "sampled")
 
 
 def compute_loss(
-    config: TrainConfig, params: Any, crops: Array, quality: Array, key: Array
+    config: TrainConfig, params: Any, crops: Array, quality: Array, key: Array, surrogate: Surrogate = ROUNDED
 ) -> tuple[RateDistortion, Array]:
     """Run the model on crops.
 
@@ -67,17 +83,73 @@ def compute_loss(
       params: of the model.
       crops: uint8 `[B, H, W, 3]`.
       quality: `[B]` in [1, 100].
-      key: of the noise that some probability models are trained with.
+      key: of the noise, if the surrogate or the probability model has any.
+      surrogate: what stands for rounding; by default what the file will hold.
 
     Returns:
       The terms of the loss and the decoded pictures float32 `[B, H, W, 3]`.
     """
     x = crops.astype(jnp.float32) / 255
+    model = ImageModel(config.model, config.remat)
     with bfloat16_convolutions(config.precision == "bfloat16"):
-        x_hat, bits = cast(tuple[Array, Array], ImageModel(config.model).apply({"params": params}, x, quality, key))
+        x_hat, bits = cast(tuple[Array, Array], model.apply({"params": params}, x, quality, key, surrogate))
     x_hat = x_hat.astype(jnp.float32)
+    return _terms(config, x, x_hat, bits, quality), x_hat
+
+
+def _terms(config: TrainConfig, x: Array, x_hat: Array, bits: Array, quality: Array) -> RateDistortion:
     trade_off = lambda_of_quality(config.model, quality)
-    return rate_distortion(x, x_hat, bits, trade_off, weight_exponent=config.weight_exponent), x_hat
+    objective = config.objective
+    return rate_distortion(
+        x, x_hat, bits, trade_off, weight_exponent=objective.weight_exponent, kind=objective.distortion
+    )
+
+
+def compute_gradient(
+    config: TrainConfig, params: Any, crops: Array, quality: Array, key: Array, surrogate: Surrogate, mesh: Mesh | None
+) -> tuple[dict[str, Array], Any]:
+    """Compute the mean loss of a batch and its gradient, in `accumulate` parts one after the other.
+
+    Args:
+      config: of the run.
+      params: of the model.
+      crops: uint8 `[B, H, W, 3]`.
+      quality: `[B]`.
+      key: of the noise; each part has its own.
+      surrogate: what stands for rounding.
+      mesh: of the devices, if there are several.
+
+    Returns:
+      Means over the batch ("loss", "bpp", "mse") and the gradient, a tree like `params`.
+    """
+
+    def mean_loss(params: Any, crops: Array, quality: Array, key: Array) -> tuple[Array, dict[str, Array]]:
+        terms, _ = compute_loss(config, params, crops, quality, key, surrogate)
+        means = {"loss": terms.loss.mean(), "bpp": terms.bpp.mean(), "mse": terms.mse.mean()}
+        return means["loss"], means
+
+    gradient_of = jax.grad(mean_loss, has_aux=True)
+    parts = config.accumulate
+    if parts == 1:
+        gradient, means = gradient_of(params, crops, quality, key)
+        return means, gradient
+    devices = 1 if mesh is None else mesh.size
+
+    def divide(rows: Array) -> Array:
+        # Each device takes a share of its own rows in every part, so that no row travels.
+        rows = rows.reshape(devices, parts, -1, *rows.shape[1:]).swapaxes(0, 1)
+        rows = rows.reshape(parts, -1, *rows.shape[3:])
+        layout = None if mesh is None else NamedSharding(mesh, PartitionSpec(None, BATCH))
+        return rows if layout is None else jax.lax.with_sharding_constraint(rows, layout)
+
+    def add(total: Any, part: tuple[Array, Array, Array]) -> tuple[Any, None]:
+        gradient, means = gradient_of(params, *part)
+        return jax.tree.map(lambda a, b: a + b / parts, total, (means, gradient)), None
+
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    start = ({name: jnp.zeros(()) for name in ("loss", "bpp", "mse")}, zeros)
+    total, _ = jax.lax.scan(add, start, (divide(crops), divide(quality), jax.random.split(key, parts)))
+    return total
 
 
 def global_norm(tree: Any) -> Array:
@@ -86,7 +158,7 @@ def global_norm(tree: Any) -> Array:
 
 
 def train_step(
-    config: TrainConfig, state: TrainState, data: Data, layout: NamedSharding | None = None
+    config: TrainConfig, state: TrainState, data: Data, mesh: Mesh | None = None
 ) -> tuple[TrainState, dict[str, Array]]:
     """Do one step.
 
@@ -96,30 +168,19 @@ def train_step(
       config: of the run.
       state: before the step.
       data: crops, or resident pictures.
-      layout: of the crops that are taken of resident pictures, over the devices.
+      mesh: of the devices, if there are several.
 
     Returns:
       The state after it, and scalars: loss, bpp, mse, learning_rate, gradient_norm, skipped.
     """
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     crop_key, quality_key, noise_key = jax.random.split(key, 3)
-    if isinstance(data, tuple):
-        vary = config.data
-        crops = resident_crops(
-            *data, crop_key, count=config.batch, crop=config.crop, flip=vary.flip, transpose=vary.transpose
-        )
-        crops = crops if layout is None else jax.lax.with_sharding_constraint(crops, layout)
-    else:
-        crops = data
+    crops = _draw_crops(config, data, crop_key, mesh) if isinstance(data, tuple) else data
     quality = draw_qualities(config, quality_key)
-
-    def mean_loss(params: Any) -> tuple[Array, RateDistortion]:
-        terms, _ = compute_loss(config, params, crops, quality, noise_key)
-        return terms.loss.mean(), terms
-
-    (loss, terms), gradient = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+    surrogate = surrogate_at(config, state.step)
+    means, gradient = compute_gradient(config, state.params, crops, quality, noise_key, surrogate, mesh)
     norm = global_norm(gradient)
-    finite = jnp.isfinite(loss) & jnp.isfinite(norm)
+    finite = jnp.isfinite(means["loss"]) & jnp.isfinite(norm)
     rate = learning_rate(config.optimizer, config.steps, state.step)
     updates, optimizer = make_optimizer(config.optimizer).update(gradient, state.optimizer, state.params)
     params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
@@ -132,8 +193,22 @@ def train_step(
     params, ema, optimizer = keep((params, ema, optimizer), (state.params, state.ema, state.optimizer))
     skipped = jnp.where(finite, 0, state.skipped + 1)
     new = TrainState(params, ema, optimizer, state.step + 1, skipped)
-    metrics = {"loss": loss, "bpp": terms.bpp.mean(), "mse": terms.mse.mean(), "learning_rate": rate}
-    return new, metrics | {"gradient_norm": norm, "skipped": skipped}
+    return new, means | {"learning_rate": rate, "gradient_norm": norm, "skipped": skipped}
+
+
+def _draw_crops(config: TrainConfig, pictures: tuple[Array, Array], key: Array, mesh: Mesh | None) -> Array:
+    vary = config.data
+    crops = resident_crops(
+        *pictures,
+        key,
+        count=config.batch,
+        crop=config.crop,
+        flip=vary.flip,
+        transpose=vary.transpose,
+        smallest_scale=vary.smallest_scale,
+        unscaled=vary.unscaled,
+    )
+    return crops if mesh is None else jax.lax.with_sharding_constraint(crops, batch_sharding(mesh))
 
 
 def compile_step(
@@ -149,12 +224,11 @@ def compile_step(
     Returns:
       `train_step` of state and data.
     """
-    layout = state_sharding(mesh, state, config.shard_parameters)
-    crops = batch_sharding(mesh)
-    data = (replicated(mesh), replicated(mesh)) if config.resident else crops
+    layout = state_sharding(mesh, state)
+    data = (replicated(mesh), replicated(mesh)) if config.resident else batch_sharding(mesh)
 
     def step(state: TrainState, data: Data) -> tuple[TrainState, dict[str, Array]]:
-        return train_step(config, state, data, crops if config.resident else None)
+        return train_step(config, state, data, mesh if mesh.size > 1 else None)
 
     return jax.jit(
         step,
@@ -165,25 +239,25 @@ def compile_step(
     )
 
 
-def compile_validation(config: TrainConfig) -> Callable[..., tuple[RateDistortion, Array]]:
+def compile_validation(config: TrainConfig, mesh: Mesh) -> Callable[..., tuple[RateDistortion, Array | None, Array]]:
     """Compile the measurement of decoded pictures, clipped and rounded to 8 bit as in a file.
 
     Args:
       config: of the run.
+      mesh: of the devices; every device gets the results.
 
     Returns:
       A function of parameters, crops uint8 `[B, H, W, 3]` and quality `[B]`; it returns the terms of the loss (`[B]`
-      each, the rate as the model estimates it) and the decoded pictures uint8.
+      each, the rate as the model estimates it), MS-SSIM `[B]` if `validation.ms_ssim`, and the decoded pictures uint8.
     """
 
-    @functools.partial(jax.jit, compiler_options=training_options() or None)
-    def validate(params: Any, crops: Array, quality: Array) -> tuple[RateDistortion, Array]:
+    @functools.partial(jax.jit, out_shardings=replicated(mesh), compiler_options=training_options() or None)
+    def validate(params: Any, crops: Array, quality: Array) -> tuple[RateDistortion, Array | None, Array]:
         terms, x_hat = compute_loss(config, params, crops, quality, jax.random.key(1))
         decoded = jnp.round(jnp.clip(x_hat, 0, 1) * 255)
-        trade_off = lambda_of_quality(config.model, quality)
         bits = terms.bpp * crops.shape[1] * crops.shape[2]
         x = crops.astype(jnp.float32) / 255
-        exponent = config.weight_exponent
-        return rate_distortion(x, decoded / 255, bits, trade_off, weight_exponent=exponent), decoded.astype(jnp.uint8)
+        similarity = ms_ssim(x, decoded / 255) if config.validation.ms_ssim else None
+        return _terms(config, x, decoded / 255, bits, quality), similarity, decoded.astype(jnp.uint8)
 
     return validate

@@ -54,16 +54,16 @@ def test_the_sample_picture_is_a_photograph_of_an_installed_package():
 
 def test_train_passes_its_arguments_on(run, tmp_path, monkeypatch):
     calls = []
-    loop = types.ModuleType("jaxicm.train.loop")
-    loop.__dict__.update(train=lambda *arguments: calls.append(arguments))
-    monkeypatch.setitem(sys.modules, "jaxicm.train.loop", loop)
-    monkeypatch.setattr(jaxicm.train, "loop", loop, raising=False)
+    command = types.ModuleType("jaxicm.train.command")
+    command.__dict__.update(train=lambda *arguments: calls.append(arguments))
+    monkeypatch.setitem(sys.modules, "jaxicm.train.command", command)
+    monkeypatch.setattr(jaxicm.train, "command", command, raising=False)
     config = tmp_path / "c.py"
     config.write_text("")
     assert run("train", config, "steps=5", "lr=1e-3", "--out", tmp_path, "--data", tmp_path, "--resident").code == 0
     assert run("train", config, "--resume").code == 0
     assert calls == [
-        (config, ["steps=5", "lr=1e-3"], tmp_path, [tmp_path], False, True),
+        (config, ["steps=5", "lr=1e-3"], tmp_path, [str(tmp_path)], False, True),
         (config, [], None, [], True, False),
     ]
 

@@ -1,6 +1,11 @@
 """One tiny codec and one compiled step for all tests of training: compiling is nearly all of their time."""
 
-from collections.abc import Iterator
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -9,9 +14,11 @@ import pytest
 from PIL import Image
 
 from jaxicm import compilation
+from jaxicm.configuration import to_dict
 from jaxicm.entropy.progressive import ProgressiveConfig
 from jaxicm.models.image import ImageConfig
 from jaxicm.models.stage16 import TransformConfig
+from jaxicm.train.checkpoints import load_parameters
 from jaxicm.train.config import DataConfig, OptimizerConfig, TrainConfig, ValidationConfig
 
 MODEL = ImageConfig(
@@ -52,6 +59,67 @@ def config(picture_folder: Path) -> TrainConfig:
         log_every=1,
         checkpoint_s=0,
     )
+
+
+class Elsewhere:
+    """Starting `run_probe.py`: one process, or several that find each other on the loopback address."""
+
+    PATIENCE_S = 600
+
+    def start(self, config: TrainConfig, run: Path, *, devices: int = 1, group: tuple[str, int, int] | None = None):
+        """Start a run in another process, with fake devices, which are threads of this machine."""
+        environment = os.environ | {
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "JAX_PLATFORMS": "cpu",
+            "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir or "",
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "JAXICM_JOIN_S": os.environ.get("JAXICM_JOIN_S", "60"),
+        }
+        words = [sys.executable, str(Path(__file__).with_name("run_probe.py")), json.dumps(to_dict(config)), str(run)]
+        words += [str(word) for word in group or ()]
+        return subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def start_group(self, configs: list[TrainConfig], run: Path, *, devices: int):
+        """Start one process for each configuration; they join each other."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{probe.getsockname()[1]}"
+        return [
+            self.start(config, run, devices=devices, group=(address, len(configs), index))
+            for index, config in enumerate(configs)
+        ]
+
+    def finish(self, processes: list) -> list[tuple[int, str, str]]:
+        """Wait for processes: exit code, standard output and standard error of each."""
+        try:
+            found = []
+            for process in processes:
+                out, err = process.communicate(timeout=self.PATIENCE_S)
+                found.append((process.returncode, out, err))
+            return found
+        finally:
+            for process in processes:
+                process.kill()
+
+
+@pytest.fixture(scope="session")
+def elsewhere() -> Elsewhere:
+    """Training runs in other processes."""
+    return Elsewhere()
+
+
+@pytest.fixture(scope="session")
+def assert_equal_parameters() -> Callable[[Path, Path], None]:
+    """Return a function that compares the last parameters of two runs, and their averages, bit for bit."""
+
+    def compare(one: Path, other: Path) -> None:
+        for average in (False, True):
+            (a, step_a), (b, step_b) = (load_parameters(run, average=average) for run in (one, other))
+            assert step_a == step_b
+            jax.tree.map(np.testing.assert_array_equal, a, b)
+
+    return compare
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -15,9 +16,11 @@ from PIL import Image
 from jaxicm.configuration import to_dict
 from jaxicm.errors import ConfigError, TrainingError
 from jaxicm.train.checkpoints import load_averaged, load_parameters
+from jaxicm.train.command import train
 from jaxicm.train.config import DataConfig, TrainConfig, ValidationConfig, load_run_config
+from jaxicm.train.corpus import prepare_data
 from jaxicm.train.log import RunLog, read_log
-from jaxicm.train.loop import train, train_run
+from jaxicm.train.loop import train_run
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +29,9 @@ def whole(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path
     return train_run(config, tmp_path_factory.mktemp("runs") / "whole", quiet=True)
 
 
-def assert_equal_parameters(one: Path, other: Path) -> None:
-    for average in (False, True):
-        (a, step_a), (b, step_b) = (load_parameters(run, average=average) for run in (one, other))
-        assert step_a == step_b
-        jax.tree.map(np.testing.assert_array_equal, a, b)
-
-
-def test_a_resumed_run_makes_the_same_bits_as_one_that_never_stopped(config: TrainConfig, whole: Path, tmp_path: Path):
+def test_a_resumed_run_makes_the_same_bits_as_one_that_never_stopped(
+    config: TrainConfig, whole: Path, tmp_path: Path, assert_equal_parameters: Callable
+):
     run = train_run(dataclasses.replace(config, steps=3), tmp_path / "parts", quiet=True)
     assert load_parameters(run)[1] == 3
     train_run(config, run, resume=True, quiet=True)
@@ -115,20 +113,19 @@ def test_checkpoints_come_at_their_interval_and_old_ones_go(config: TrainConfig,
 
 def test_a_run_begins_at_the_average_of_another(config: TrainConfig, whole: Path, tmp_path: Path):
     # No learning: the parameters after a step are those at which the run began.
-    from jaxicm.train.data import CropSource
     from jaxicm.train.start import start_parameters
 
-    source = CropSource((np.zeros((64, 64, 3), np.uint8),), 64)
-    params = start_parameters(dataclasses.replace(config, init=str(whole)), source)
+    corpus = prepare_data(config, print)
+    params = start_parameters(dataclasses.replace(config, init=str(whole)), corpus)
     jax.tree.map(np.testing.assert_array_equal, params, load_parameters(whole)[0])
     other = to_dict(config)
     other["model"]["entropy"]["hidden"] = 8
     from jaxicm.configuration import from_dict
 
     with pytest.raises(ConfigError, match="holds another model"):
-        start_parameters(dataclasses.replace(from_dict(TrainConfig, other), init=str(whole)), source)
+        start_parameters(dataclasses.replace(from_dict(TrainConfig, other), init=str(whole)), corpus)
     with pytest.raises(ConfigError, match="neither a run folder"):
-        start_parameters(dataclasses.replace(config, init=str(tmp_path / "none")), source)
+        start_parameters(dataclasses.replace(config, init=str(tmp_path / "none")), corpus)
 
 
 def test_resident_pictures_train_and_validation_is_written(config: TrainConfig, tmp_path: Path):
@@ -167,7 +164,7 @@ def test_mistakes_are_found_before_time_is_spent(config: TrainConfig, whole: Pat
 
 
 def test_the_command_line_resumes_with_the_settings_of_the_run(
-    config: TrainConfig, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    config: TrainConfig, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, assert_equal_parameters: Callable
 ):
     path = tmp_path / "tiny.py"
     path.write_text(
@@ -176,7 +173,7 @@ def test_the_command_line_resumes_with_the_settings_of_the_run(
     )
     monkeypatch.chdir(tmp_path)
     folder = Path(config.data.folders[0])
-    run = train(path, ["steps=2", "name=mine", "data.folders="], None, [folder], False, False)
+    run = train(path, ["steps=2", "name=mine", "data.folders="], None, [str(folder)], False, False)
     assert run == Path("runs/mine")
     train(path, ["steps=6"], run, [], True, False)
     kept = load_run_config(run)

@@ -1,0 +1,107 @@
+"""One step of the progressive model as pure functions: neighbours of positions, trunk, linear terms, head.
+
+Training (`entropy.progressive`) and coding (`entropy.progressive_coder`) call the same functions, so they agree bit for
+bit.
+"""
+
+import jax.numpy as jnp
+from jax import Array
+
+from jaxicm.entropy import context, gaussian
+from jaxicm.entropy.phases import CELL, REACH, Phase
+from jaxicm.nn import exact
+from jaxicm.nn.exact import Fixed
+from jaxicm.ops.quantize import clip_towards, floor_ste, round_ste
+
+HIDDEN = Fixed(5, 0, 255)
+MEAN = Fixed(context.VALUE_FRAC, -2047, 2047)
+TAP_FRAC = 6
+
+
+def gather_taps(padded: Array, phase: Phase, rows: int, columns: int, taps: int) -> Array:
+    """Collect the neighbours of every position of a phase.
+
+    Args:
+      padded: `[B, 2*rows + 2*REACH, 2*columns + 2*REACH, C]`, zero where unknown.
+      phase: which position of the cells.
+      rows: of cells.
+      columns: of cells.
+      taps: how many of the phase's taps.
+
+    Returns:
+      `[B, rows, columns, taps, C]`.
+    """
+    (i, j), offsets = phase.position, phase.taps[:taps]
+    parts = [
+        padded[:, i + r + REACH :: CELL, j + c + REACH :: CELL][:, :rows, :columns] for r, c in offsets
+    ]  # fmt: skip
+    return jnp.stack(parts, axis=-2)
+
+
+def trunk(rows: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:
+    """Compute the hidden features of positions from their taps.
+
+    Args:
+      rows: `[..., (SIGNED_TAPS + TAPS) * C]` real values of `context.FEATURE`.
+      w1: `[(SIGNED_TAPS + TAPS) * C, H]` exact weights; b1 broadcasts against `[..., H]`.
+      w2: `[H, H]`; b2 likewise.
+
+    Returns:
+      `[..., H]` real values of `HIDDEN`.
+    """
+    a = exact.requantize(exact.dot(rows, w1) + b1, HIDDEN)
+    return exact.requantize(exact.dot(a, w2) + b2, HIDDEN)
+
+
+def linear_terms(signed: Array, magnitude: Array, taps_mu: Array, taps_log: Array) -> tuple[Array, Array]:
+    """Predict each channel from the same channel at the taps, without a network.
+
+    Args:
+      signed: `[..., SIGNED_TAPS, C]` companded integers.
+      magnitude: `[..., TAPS, C]` magnitude integers.
+      taps_mu: `[SIGNED_TAPS, C]` multiples of 2**-TAP_FRAC.
+      taps_log: `[TAPS, C]` likewise.
+
+    Returns:
+      Mean `[..., C]` in steps, a multiple of 1/16, and scale index `[..., C]`, an integer.
+    """
+    mean = jnp.sum(context.expand(signed) * taps_mu, axis=-2) * 0.25
+    log_scale = jnp.sum(magnitude * taps_log, axis=-2) * 2.0**-context.FEATURE.frac
+    return exact.requantize(mean, MEAN), floor_ste(log_scale * gaussian.SCALES_PER_NAT + 0.5)
+
+
+def head(features: Array, centre: Array, u: Array, bu: Array, o: Array, bo: Array) -> tuple[Array, Array]:
+    """Compute mean and scale index of one channel group.
+
+    Args:
+      features: `[..., H]` of the trunk.
+      centre: `[..., D]` features of the lower groups at the position, integers times `2**-HIDDEN.frac`.
+      u: `[H + D, H]`; o: `[H, 2 * group]`; bu and bo broadcast.
+
+    Returns:
+      Mean `[..., group]`, a multiple of 1/16, and scale index `[..., group]`, an integer, both without linear terms.
+    """
+    h = exact.requantize(exact.dot(jnp.concatenate([features, centre], axis=-1), u) + bu, HIDDEN)
+    out = exact.dot(h, o) + bo
+    mean, log_scale = jnp.split(out, 2, axis=-1)
+    return exact.requantize(mean, MEAN), floor_ste(log_scale * gaussian.SCALES_PER_NAT + 0.5)
+
+
+def join(network: tuple[Array, Array], linear: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Add the linear terms to the network's and clip: mean (multiple of 1/16) and scale index in [0, 63]."""
+    mean = jnp.clip(network[0] + linear[0], MEAN.low / 16, MEAN.high / 16)
+    return mean, clip_towards(network[1] + linear[1], 0, gaussian.SCALE_COUNT - 1)
+
+
+def quantize_taps(taps: Array) -> Array:
+    """Round taps to multiples of 2**-TAP_FRAC in [-127, 127] units (straight-through gradient)."""
+    return clip_towards(round_ste(taps * 2.0**TAP_FRAC), -127, 127) * 2.0**-TAP_FRAC
+
+
+def centre_features(decoded: list[Array], shape: tuple[int, ...]) -> Array:
+    """Features of decoded lower groups at the position itself: per group signed, then magnitude."""
+    parts = []
+    for value in decoded:
+        signed = context.compand_ste(value)
+        parts += [signed, context.magnitude_ste(signed)]
+    return jnp.concatenate(parts, axis=-1) * 2.0**-HIDDEN.frac if parts else jnp.zeros((*shape, 0))

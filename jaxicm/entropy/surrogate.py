@@ -1,0 +1,100 @@
+"""What stands for rounding in training: the value that later steps and the synthesis see, and its rate.
+
+Rounding has no useful gradient, so training replaces it. The ways differ in what the rate, the distortion and the
+context see; the coded file always holds rounded values. Sources: uniform noise, Balle et al., "Variational image
+compression with a scale hyperprior", 2018; noise for the rate and rounding for the rest, Minnen and Singh,
+"Channel-wise autoregressive entropy models", 2020; soft rounding, Agustsson and Theis, "Universally quantized neural
+compression", 2020. "rounded" is ours.
+"""
+
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxicm.entropy import gaussian
+from jaxicm.ops.quantize import straight_through
+
+Kind = Literal["rounded", "straight_through", "mixed", "noise", "soft"]
+"""Ways to replace rounding.
+
+* "rounded": values and rate are those of the file; the gradient of the rate is its mean over uniform noise.
+* "straight_through": values and rate are those of the file; the gradient of the rate is the Gaussian's own.
+* "mixed": the rate is that of noisy values, all else sees rounded ones.
+* "noise": everything sees noisy values.
+* "soft": everything sees softly rounded noisy values; the sharpness is to grow during training.
+"""
+
+
+class Surrogate(NamedTuple):
+    """How rounding is replaced in one evaluation of the model.
+
+    Attributes:
+      kind: the way.
+      sharpness: of soft rounding, above 0; a number or a scalar array.
+      sample_phases: evaluate one phase of the finest scale, drawn at random, instead of all three, and count its rate
+        three times. The other phases are rounded without their means.
+    """
+
+    kind: Kind = "rounded"
+    sharpness: Array | float = 12.0
+    sample_phases: bool = False
+
+    @property
+    def noisy(self) -> bool:
+        """Whether uniform noise is drawn."""
+        return self.kind in ("mixed", "noise", "soft")
+
+    @property
+    def random(self) -> bool:
+        """Whether the model needs a random key."""
+        return self.noisy or self.sample_phases
+
+
+ROUNDED = Surrogate()
+
+
+def soft_round(x: Array, sharpness: Array | float) -> Array:
+    """Round softly: near the identity for a small sharpness, rounding for a large one.
+
+    Args:
+      x: of any shape.
+      sharpness: alpha, above 0.
+
+    Returns:
+      `floor(x) + 1/2 + tanh(alpha (x - floor(x) - 1/2)) / (2 tanh(alpha / 2))`.
+    """
+    middle = jnp.floor(x) + 0.5
+    return middle + jnp.tanh(sharpness * (x - middle)) / (2 * jnp.tanh(jnp.asarray(sharpness) / 2))
+
+
+def quantize(y: Array, mean: Array, index: Array, noise: Array | None, surrogate: Surrogate) -> tuple[Array, Array]:
+    """Replace the rounding of latents under their distribution.
+
+    Args:
+      y: latents in steps, of any shape.
+      mean: prediction, of the same shape.
+      index: scale index, integers of the same shape (real-valued, differentiable).
+      noise: uniform in [-1/2, 1/2], of the same shape; None for a surrogate that is not noisy.
+      surrogate: the way.
+
+    Returns:
+      Values that later steps see (not clipped), and bits; both of the shape of `y`.
+    """
+    residual, scale = y - mean, gaussian.scale_of_index(index)
+    drawn = jnp.zeros_like(y) if noise is None else noise
+    if surrogate.kind == "noise":
+        return y + drawn, gaussian.gaussian_bits(residual + drawn, scale)
+    if surrogate.kind == "soft":
+        softened = soft_round(residual, surrogate.sharpness) + drawn
+        return soft_round(softened, surrogate.sharpness) + mean, gaussian.gaussian_bits(softened, scale)
+    rounded = gaussian.round_with_cost(*map(jax.lax.stop_gradient, (residual, index)))
+    # With the symbol fixed the decoded value moves with the mean; it moves with y as if there were no rounding.
+    value = straight_through(jnp.where(index > 0, rounded, 0.0), y) + mean
+    # The rate sees the symbol even where the coder would skip it, so that a scale can leave the floor.
+    if surrogate.kind == "mixed":
+        return value, gaussian.gaussian_bits(residual + drawn, scale)
+    if surrogate.kind == "straight_through":
+        return value, gaussian.gaussian_bits(straight_through(rounded, residual), scale)
+    return value, gaussian.rounded_bits(rounded, residual, scale)
