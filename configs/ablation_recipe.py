@@ -3,7 +3,7 @@
     jaxicm ablate configs/ablation_recipe.py --data PHOTOS_A --data PHOTOS_B --budget 120
 
 The model has 0.4 of the channels of `fast` and half of its widths, crops are small and rates end at quality 70, so that
-two minutes of a core get past the start. The table is in docs/recipe.md.
+two minutes of a core get past the start. Results stand below the command in README.md.
 """
 
 from jaxicm.entropy.progressive import ProgressiveConfig

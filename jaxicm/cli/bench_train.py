@@ -183,8 +183,6 @@ def measure(
         measured = measure_scaling(config, counts, rounds, say)
         rows = [to_dict(row) | {"efficiency": measured.efficiency(row)} for row in measured.rows]
         scaling = {"fake": measured.fake, "rows": rows}
-    if config.model.recurrent is not None:
-        notes.append("the loop of the recurrent probability model is counted once: its operations are understated")
     return {
         "format": FORMAT,
         "command": command,

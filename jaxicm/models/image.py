@@ -184,12 +184,13 @@ def start_from_statistics(params: dict, config: ImageConfig, pictures: np.ndarra
       seed: of the choice of blocks.
 
     Returns:
-      A new parameter tree; the papers' models, which have no linear part, come back as they are.
+      A new parameter tree. The papers' transforms have no linear part and come back as they are, and so does their
+      probability model.
     """
-    if config.res8 is not None or config.recurrent is not None:
+    if config.res8 is not None:
         return params
     n, height, width, _ = pictures.shape
-    channels, anchors = config.entropy.channels, config.entropy.anchors
+    channels, anchors = config.channels, config.anchors
     rng = np.random.default_rng(seed)
     count = min(n * (height // STRIDE) * (width // STRIDE), 200_000)
     which = rng.integers(0, n, count)
@@ -209,6 +210,7 @@ def start_from_statistics(params: dict, config: ImageConfig, pictures: np.ndarra
     params["analysis"] |= {"klt": jnp.asarray(klt), "std": jnp.asarray(std)}
     params["synthesis"] |= {"klt": jnp.asarray(klt.T), "std": jnp.asarray(std)}
     params["log_gain"], params["log_step"] = jnp.asarray(-log_step), jnp.asarray(log_step)
-    start = gaussian_start(std[None] / step[:, None], config.entropy)
-    params["entropy"] |= {"bo": jnp.asarray(start)}
+    if config.recurrent is None:
+        start = gaussian_start(std[None] / step[:, None], config.entropy)
+        params["entropy"] |= {"bo": jnp.asarray(start)}
     return params

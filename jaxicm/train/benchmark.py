@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -31,13 +31,13 @@ from jaxicm.train.config import TrainConfig
 from jaxicm.train.corpus import Corpus
 from jaxicm.train.mesh import batch_sharding, make_mesh, place_batch, place_whole, replicated, state_sharding
 from jaxicm.train.processes import agreed
-from jaxicm.train.resident import resident_crops
 from jaxicm.train.start import random_parameters
 from jaxicm.train.step import (
     Data,
     TrainState,
     compile_step,
     compute_gradient,
+    draw_crops,
     draw_qualities,
     start_state,
     surrogate_at,
@@ -73,8 +73,7 @@ THOROUGH, QUICK = Rounds(), Rounds(groups=3, group_s=0.5)
 def forward_macs(config: TrainConfig) -> int:
     """Count the multiply-adds of the forward pass of one crop, as training runs it.
 
-    Of phases that are sampled, one at a step, as many are counted as are run. The loop of the papers' recurrent
-    probability model counts once.
+    Of phases that are sampled, one at a step, as many are counted as are run.
     """
     model = ImageModel(config.model)
     x = jax.ShapeDtypeStruct((1, config.crop, config.crop, 3), jnp.float32)
@@ -243,15 +242,9 @@ def _passes(config: TrainConfig, mesh: Mesh, state: TrainState) -> tuple[Callabl
     def gradient(state: TrainState, data: Data) -> tuple[dict[str, Array], Any]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         several = mesh if mesh.size > 1 else None
-        crops = data
-        if isinstance(data, tuple):
-            vary = config.data
-            crops = resident_crops(
-                *data, key, count=config.batch, crop=config.crop, flip=vary.flip, transpose=vary.transpose
-            )
-            crops = crops if several is None else jax.lax.with_sharding_constraint(crops, batch_sharding(mesh))
-        quality, surrogate = draw_qualities(config, key), surrogate_at(config, state.step)
-        return compute_gradient(config, state.params, cast(Array, crops), quality, key, surrogate, several)
+        crops, quality = draw_crops(config, data, key, several), draw_qualities(config, key)
+        surrogate = surrogate_at(config, state.step)
+        return compute_gradient(config, state.params, crops, quality, key, surrogate, several)
 
     def forward(state: TrainState, data: Data) -> dict[str, Array]:
         # The same program, whose gradient nobody wants: XLA leaves out what only it needs.

@@ -175,7 +175,7 @@ def train_step(
     """
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     crop_key, quality_key, noise_key = jax.random.split(key, 3)
-    crops = _draw_crops(config, data, crop_key, mesh) if isinstance(data, tuple) else data
+    crops = draw_crops(config, data, crop_key, mesh)
     quality = draw_qualities(config, quality_key)
     surrogate = surrogate_at(config, state.step)
     means, gradient = compute_gradient(config, state.params, crops, quality, noise_key, surrogate, mesh)
@@ -196,10 +196,13 @@ def train_step(
     return new, means | {"learning_rate": rate, "gradient_norm": norm, "skipped": skipped}
 
 
-def _draw_crops(config: TrainConfig, pictures: tuple[Array, Array], key: Array, mesh: Mesh | None) -> Array:
+def draw_crops(config: TrainConfig, data: Data, key: Array, mesh: Mesh | None) -> Array:
+    """Return the crops of a step uint8 `[B, crop, crop, 3]`: as they are given, or drawn from resident pictures."""
+    if not isinstance(data, tuple):
+        return data
     vary = config.data
     crops = resident_crops(
-        *pictures,
+        *data,
         key,
         count=config.batch,
         crop=config.crop,

@@ -48,3 +48,12 @@ def test_macs_of_convolutions_and_products_are_counted():
 
     assert count_macs(layer, x) == 4 * 4 * 5 * 27 + 4 * 4 * 5 * 7
     assert count_parameters({"a": np.zeros((2, 3)), "b": {"c": np.zeros(4)}}) == 10
+
+
+def test_a_loop_counts_as_often_as_it_runs():
+    kernel = jnp.zeros((5, 5))
+
+    def loop(x: jax.Array) -> jax.Array:
+        return jax.lax.scan(lambda carry, _: (carry @ kernel, None), x, None, length=7)[0]
+
+    assert count_macs(loop, jnp.zeros((3, 5))) == 7 * 3 * 5 * 5

@@ -185,6 +185,32 @@ def test_the_command_line_resumes_with_the_settings_of_the_run(
         train(path, ["stesp=4"], run, [], True, False)
 
 
+def test_a_checkpoint_of_another_configuration_is_an_error(config: TrainConfig, whole: Path):
+    muon = dataclasses.replace(config.optimizer, name="muon")
+    with pytest.raises(ConfigError, match="the checkpoint of step 6 does not fit the configuration"):
+        train_run(dataclasses.replace(config, optimizer=muon, steps=7), whole, resume=True, quiet=True)
+    with pytest.raises(ConfigError, match=r"a resumed run would take other crops: .*seed=3 .was 0."):
+        train_run(dataclasses.replace(config, seed=3, steps=7), whole, resume=True, quiet=True)
+
+
+def test_a_line_that_a_killed_process_cut_off_does_not_swallow_the_next(tmp_path: Path):
+    (tmp_path / "log.jsonl").write_text('{"event": "train", "step": 1}\n{"event": "tra')
+    log = RunLog(tmp_path, quiet=True)
+    log.event("start", 1, {})
+    log.close()
+    assert [event["event"] for event in read_log(tmp_path)] == ["train", "start"]
+
+
+def test_a_process_that_does_not_write_prints_remarks_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    log = RunLog(tmp_path, write=False)
+    log.event("train", 1, {"loss": 2.0})
+    log.note("skipped: a.png: broken")
+    log.close()
+    assert not list(tmp_path.iterdir())
+    printed = capsys.readouterr().out
+    assert "skipped: a.png: broken" in printed and "loss" not in printed
+
+
 def test_tensorboard_without_a_writer_is_only_a_remark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("jaxicm.train.log._TENSORBOARD", (("no_such_package", "no_such_package"),))
     log = RunLog(tmp_path, tensorboard=True, quiet=True)

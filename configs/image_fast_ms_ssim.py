@@ -1,0 +1,40 @@
+"""The weights `fast` trained on for MS-SSIM: the same networks and rates, for eyes instead of for PSNR.
+
+    jaxicm train configs/image_fast_ms_ssim.py --data PHOTOS_A --data PHOTOS_B
+
+It begins at the released weights; name others with `init=`. Crops must have sides of 161 or more, so that all five
+scales of MS-SSIM fit.
+"""
+
+from pathlib import Path
+
+from jaxicm.models.image import ImageConfig
+from jaxicm.train.config import DataConfig, Multipliers, OptimizerConfig, TrainConfig, ValidationConfig
+from jaxicm.train.objective_config import ObjectiveConfig
+
+RELEASED = Path(__file__).parents[1] / "jaxicm" / "codecs" / "weights_released" / "fast.safetensors"
+
+
+def config() -> TrainConfig:
+    """Return the configuration."""
+    return TrainConfig(
+        name="image_fast_ms_ssim",
+        model=ImageConfig(),
+        data=DataConfig(),
+        validation=ValidationConfig(include=("photos-b/*%12",), every=1000, crop=384, ms_ssim=True),
+        optimizer=OptimizerConfig(
+            name="muon",
+            learning_rate=6e-4,
+            warmup=100,
+            schedule="wsd",
+            cooldown=0.5,
+            muon_kernels="convolutions",
+            muon_scale="unit",
+            multipliers=Multipliers(muon=8.0, linear=0.1),
+        ),
+        objective=ObjectiveConfig(distortion="ms-ssim"),
+        crop=192,
+        batch=4,
+        steps=3000,
+        init=str(RELEASED),
+    )
