@@ -44,14 +44,10 @@ def variants() -> dict[str, dict[str, tuple[str, ...]]]:
     """Return groups of variants, each as words that change the base."""
     return {
         "rounding": {name: (f"objective.rounding={name}",) for name in ("straight_through", "mixed", "noise", "soft")},
-        "optimizer": {
-            "adam": ("optimizer.name=adam",),
-            "rate x2": ("optimizer.learning_rate=1.2e-3",),
-            "linear x50": ("optimizer.multipliers.linear=1",),
-        },
-        "batch": {"2": ("batch=2",), "8": ("batch=8",), "2 of 192": ("batch=2", "crop=192")},
-        "schedule": {"cosine": ("optimizer.schedule=cosine",), "constant": ("optimizer.schedule=constant",)},
-        "average": {"none": ("ema=0",), "0.999": ("ema=0.999",)},
+        "optimizer": {"adam": ("optimizer.name=adam",), "linear x50": ("optimizer.multipliers.linear=1",)},
+        "batch": {"8": ("batch=8",)},
+        "schedule": {"cosine": ("optimizer.schedule=cosine",)},
+        "average": {"none": ("ema=0",)},
         "qualities": {name: (f"objective.qualities={name}",) for name in ("uniform", "anchors")},
         "distortion": {"yuv": ("objective.distortion=yuv",)},
         "context": {f"{n} groups": (f"model.entropy.groups={n}",) for n in (1, 8)},

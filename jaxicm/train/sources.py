@@ -6,6 +6,7 @@ A source can be pickled for worker processes: files are opened where they are re
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Protocol
@@ -148,14 +149,8 @@ class MemorySource:
         self._source = source
         self.fingerprint = source.fingerprint
 
-        def read(index: int) -> np.ndarray | str:
-            try:
-                return source.picture(index)
-            except InputError as error:
-                return str(error)
-
         with ThreadPoolExecutor(DECODERS) as pool:
-            self._pictures = tuple(pool.map(read, range(len(source))))
+            self._pictures = tuple(pool.map(partial(_read_or_reason, source), range(len(source))))
 
     def __len__(self) -> int:
         return len(self._pictures)
@@ -220,16 +215,18 @@ def read_all(source: PictureSource, indices: Sequence[int], warn: Callable[[str]
         uint8 `[H, W, 3]`, in the order of `indices`.
     """
 
-    def read(index: int) -> np.ndarray | str:
-        try:
-            return source.picture(index)
-        except InputError as error:
-            return str(error)
-
     with ThreadPoolExecutor(DECODERS) as pool:
         for first in range(0, len(indices), 4 * DECODERS):  # few at a time: the pictures may not fit into memory
-            for found in pool.map(read, indices[first : first + 4 * DECODERS]):
+            for found in pool.map(partial(_read_or_reason, source), indices[first : first + 4 * DECODERS]):
                 if isinstance(found, str):
                     warn(f"skipped: {found}")
                 else:
                     yield found
+
+
+def _read_or_reason(source: PictureSource, index: int) -> np.ndarray | str:
+    """Read a picture, or say why not."""
+    try:
+        return source.picture(index)
+    except InputError as error:
+        return str(error)
