@@ -132,7 +132,8 @@ def load_parameters(run: Path, *, average: bool = True, step: int | None = None)
     if not folder.is_dir():
         raise ConfigError(f"{run}: holds no checkpoints; name the folder of a training run")
     item = "ema" if average else "params"
-    handlers = {name: ocp.StandardCheckpointHandler() for name in ITEMS}
+    handlers: dict[str, Any] = {name: ocp.StandardCheckpointHandler() for name in ITEMS}
+    handlers[DATA] = ocp.JsonCheckpointHandler()  # not read, but orbax warns of what it does not know
     with ocp.CheckpointManager(folder, item_handlers=handlers) as manager:
         step = manager.latest_step() if step is None else step
         if step is None or step not in manager.all_steps():
