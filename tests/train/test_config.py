@@ -9,6 +9,7 @@ from jaxicm.errors import ConfigError
 from jaxicm.train.config import TrainConfig, load_config, load_run_config, save_run_config
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
+FAST = next(path for path in CONFIGS if path.stem == "image_fast")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -67,9 +68,9 @@ def test_values_out_of_range_are_errors(changes: dict, part: str):
 
 def test_transforms_and_probability_model_must_agree():
     with pytest.raises(ConfigError, match="channels"):
-        load_config(CONFIGS[0], ["model.transform.channels=16"])
+        load_config(FAST, ["model.transform.channels=16"])
     with pytest.raises(ConfigError, match="anchors"):
-        load_config(CONFIGS[0], ["model.entropy.anchors=3"])
+        load_config(FAST, ["model.entropy.anchors=3"])
 
 
 def test_a_folder_that_is_no_run_says_so(tmp_path: Path):
