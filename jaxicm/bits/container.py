@@ -8,7 +8,7 @@ Layout, all integers unsigned, `varint` as in :mod:`jaxicm.bits.varint`:
     weights       8 bytes   first 8 bytes of the SHA-256 of the weights
     height        varint    1 to 2^20
     width         varint    1 to 2^20, height * width at most 2^30
-    layout        1 byte    bit 0: colour (0: one grey channel, 1: three channels); bits 1 to 3: bit depth - 8;
+    layout        1 byte    bit 0: colour (0: one grey channel, 1: three channels); bits 1 to 3: bit depth - 8, 7 for 16 bits;
                             bits 4 to 6: colour space, see `COLOURS`; bit 7: the field `flags` follows
     quality_q4    varint    quality in sixteenths, 16 to 1600
     flags         varint    only if bit 7 of layout is set: 1 to 2^32 - 1, its meaning belongs to the codec
@@ -32,10 +32,12 @@ from .varint import read_uvarint, write_uvarint
 
 MAGIC = b"\x8aJIC\r\n"
 FORMAT_VERSION = 1
-CODECS = {"image": 1}
+CODECS = {"image": 1, "lossless": 2}
 """Codec names and their numbers in the file."""
 COLOURS = {"srgb": 0}
 """Colour spaces and their numbers in the file."""
+DEPTHS = (8, 9, 10, 11, 12, 13, 14, 16)
+"""Bits of a sample; the position is their number in the file."""
 MAX_SIDE = 1 << 20
 MAX_PIXELS = 1 << 30
 MAX_FLAGS = (1 << 32) - 1
@@ -68,7 +70,7 @@ class Header:
       height: pixels, 1 to 2^20.
       width: pixels, 1 to 2^20; height * width at most 2^30.
       channels: 1 (grey) or 3.
-      bit_depth: bits of a sample, 8 to 15; codecs so far write 8.
+      bit_depth: bits of a sample, 8 to 14 or 16.
       quality_q4: quality in sixteenths, 16 to 1600.
       colour: colour space, a key of `COLOURS`.
       flags: 0 to 2^32 - 1, for the codec, for instance how a picture was tiled.
@@ -95,7 +97,7 @@ class Header:
         require(1 <= self.width <= MAX_SIDE, "width", f"in [1, {MAX_SIDE}]")
         require(self.height * self.width <= MAX_PIXELS, "height", f"at most {MAX_PIXELS} pixels / width {self.width}")
         require(self.channels in (1, 3), "channels", "1 or 3")
-        require(8 <= self.bit_depth <= 15, "bit_depth", "in [8, 15]")
+        require(self.bit_depth in DEPTHS, "bit_depth", f"one of {', '.join(map(str, DEPTHS))}")
         require(16 <= self.quality_q4 <= 1600, "quality_q4", "in [16, 1600]")
         require(self.colour in COLOURS, "colour", f"one of {', '.join(COLOURS)}")
         require(0 <= self.flags <= MAX_FLAGS, "flags", f"in [0, {MAX_FLAGS}]")
@@ -222,7 +224,7 @@ def describe(data: bytes | memoryview) -> dict[str, object]:
 
 def _header_fields(header: Header) -> list[tuple[str, object, bytes]]:
     """Return (name, value, bytes) of each field before the check, in the order of the file."""
-    layout = (header.channels == 3) | (header.bit_depth - 8) << 1 | COLOURS[header.colour] << 4
+    layout = (header.channels == 3) | DEPTHS.index(header.bit_depth) << 1 | COLOURS[header.colour] << 4
     meaning = {"channels": header.channels, "bit_depth": header.bit_depth, "colour": header.colour}
     fields: list[tuple[str, object, bytes]] = [
         ("magic", "jaxicm", MAGIC),
@@ -255,7 +257,7 @@ def _read_header(data: memoryview) -> tuple[Header, int, int]:
     if checksum & 0xFFFF != int.from_bytes(data[position : position + 2], "little"):
         raise CorruptFile("the header does not match its checksum; get an intact copy of the file")
     codecs, colours = {v: k for k, v in CODECS.items()}, {v: k for k, v in COLOURS.items()}
-    channels, bit_depth, colour = 3 if layout & 1 else 1, 8 + (layout >> 1 & 7), colours.get(layout >> 4 & 7, "unknown")
+    channels, bit_depth, colour = 3 if layout & 1 else 1, DEPTHS[layout >> 1 & 7], colours.get(layout >> 4 & 7, "unknown")
     if layout & _FLAGS_FOLLOW and not flags:
         raise CorruptFile("header field 'flags' is written but zero; get an intact copy of the file")
     try:

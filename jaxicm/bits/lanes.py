@@ -36,31 +36,37 @@ def _code_singly(x: np.ndarray, f: np.ndarray, c: np.ndarray) -> np.ndarray:
 
 def _encode_tail(rows: np.ndarray, lanes: int) -> tuple[np.ndarray, int]:
     """Encode the last rows, as many as need no word; return the states and the number of rows before them."""
-    x, left = np.ones(lanes, _U), len(rows)
-    while left:
-        f, c = _split(rows[left - 1])
-        if np.any(x > _limit(f)):
-            break
-        x, left = _code_singly(x, f, c), left - 1
+    end = len(rows)
+
+    def encode_down(x: np.ndarray, left: int) -> tuple[np.ndarray, int]:
+        while left:
+            f, c = _split(rows[left - 1])
+            if np.any(x > _limit(f)):
+                break
+            x, left = _code_singly(x, f, c), left - 1
+        return x, left
+
+    x, left = encode_down(np.ones(lanes, _U), end)
     if not left:
         return x, 0
-    tail = [_split(row) for row in rows[left:][::-1]]
+    # Up to the frequency of the first symbol a higher start is free, beyond it a doubling of the start doubles the end.
+    free = np.frexp(_split(rows[-1])[0][1].astype(np.float64))[1] - 1
     exponent = np.zeros(lanes, np.int64)
-    while np.any(x < _U(1 << 32)):
-        # These lanes must reach the interval before words are written: begin them at a higher power of two. Up to the
-        # frequency of the first symbol that is free, beyond it a doubling of the start doubles the end.
+    while True:
+        low = x < _U(1 << 32)
+        if not low.any():
+            return encode_down(x, left)
+        # These lanes must reach the interval before words are written: begin them at a higher power of two.
         missing = np.maximum(0, 33 - np.frexp(x.astype(np.float64))[1])
-        free = np.frexp(tail[0][0][1].astype(np.float64))[1] - 1
-        exponent = np.where(x < _U(1 << 32), np.maximum(exponent + np.maximum(1, missing), free), exponent)
-        x = _U(1) << exponent.astype(_U)
-        for f, c in tail:
+        exponent = np.where(low, np.maximum(exponent + np.maximum(1, missing), free), exponent)
+        x, over = _U(1) << exponent.astype(_U), np.zeros(lanes, bool)
+        for row in rows[left:][::-1]:
+            f, c = _split(row)
+            over |= x > _limit(f)
             x = _code_singly(x, f, c)
-    while left:
-        f, c = _split(rows[left - 1])
-        if np.any(x > _limit(f)):
-            break
-        x, left = _code_singly(x, f, c), left - 1
-    return x, left
+        if over.any():
+            # A state that stays low while symbols begin at slot 0 can jump from below 2^32 beyond 2^64.
+            left, exponent, x = (left + end + 1) // 2, np.zeros(lanes, np.int64), np.ones(lanes, _U)
 
 
 def encode_rows(rows: np.ndarray, lanes: int) -> tuple[np.ndarray, np.ndarray]:

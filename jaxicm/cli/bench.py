@@ -43,11 +43,13 @@ def bench(
 
     from jaxicm.cli.bench_report import print_parts, print_summary, print_whole_codec
     from jaxicm.cli.demo import sample_picture
+    from jaxicm.cli.model_kind import refuse_lossless
     from jaxicm.cli.values import choose_target
     from jaxicm.media.files import atomic_write
     from jaxicm.media.pictures import read_picture
 
     choose_target(quality, None, None, None)
+    refuse_lossless(model, "jaxicm bench")
     height, width = parse_shape(size)
     batches = None if batch is None else parse_batches(batch)
     pixels = read_picture(picture if picture is not None else sample_picture()).pixels

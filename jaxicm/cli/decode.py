@@ -27,11 +27,13 @@ def decode(
     """Decode compressed files to pictures.
 
     The suffix of the output chooses the format (PNG, TIFF, WebP, BMP and PPM without loss; JPEG and AVIF with); -
-    writes PNG. An existing output is replaced only when the new one is complete.
+    writes PNG. Alpha and 16 bits of files made with --lossless are kept, or refused by a format that cannot hold them.
+    An existing output is replaced only when the new one is complete.
     """
     from jaxicm.cli.encode import FILE_SUFFIX
     from jaxicm.cli.jobs import Job, plan_jobs, run_jobs
     from jaxicm.cli.terminal import Terminal
+    from jaxicm.media.exact_pictures import write_exact
     from jaxicm.media.files import read_bytes
     from jaxicm.media.pictures import FORMATS, LOSSY_FORMATS, picture_format, write_picture
 
@@ -42,8 +44,8 @@ def decode(
     def work(job: Job, terminal: Terminal) -> str:
         data = read_bytes(job.source)
         start = time.perf_counter()
-        pixels, icc = decode_bytes(data, model)
-        write_picture(job.target, pixels, icc=icc)
+        pixels, icc, lossless = decode_bytes(data, model)
+        (write_exact if lossless else write_picture)(job.target, pixels, icc=icc)
         seconds = time.perf_counter() - start
         if formats[job] in LOSSY_FORMATS:
             terminal.note(f"{job.target}: {formats[job]} loses quality once more; PNG keeps what was decoded")
@@ -52,7 +54,7 @@ def decode(
     run_jobs(jobs, work, verb="decoding", no_clobber=no_clobber)
 
 
-def decode_bytes(data: bytes, model: str | None) -> "tuple[np.ndarray, bytes | None]":
+def decode_bytes(data: bytes, model: str | None) -> "tuple[np.ndarray, bytes | None, bool]":
     """Decode one file.
 
     Args:
@@ -60,12 +62,13 @@ def decode_bytes(data: bytes, model: str | None) -> "tuple[np.ndarray, bytes | N
         model: name or weight file to use; None finds the weights by the digest in the file.
 
     Returns:
-        uint8 pixels [H, W, 3] or [H, W], and the ICC profile or None.
+        The samples, uint8 [H, W, 3] or [H, W], of a lossless file as they went in, uint8 or uint16, perhaps with alpha;
+        the ICC profile or None; and whether the file is lossless.
     """
     import jaxicm
     from jaxicm.bits import container
 
-    _, sections = container.unpack(data)  # a damaged file is told before JAX starts
+    header, sections = container.unpack(data)  # a damaged file is told before JAX starts
     pixels = jaxicm.decode(data) if model is None else jaxicm.load(model).decode(data)
     icc = [section.payload for section in sections if section.kind == container.SectionKind.ICC]
-    return pixels, bytes(icc[0]) if icc else None
+    return pixels, bytes(icc[0]) if icc else None, header.codec == "lossless"

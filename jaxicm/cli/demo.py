@@ -25,6 +25,7 @@ def demo(
     decoded.png and sheet.png (the original and the codecs side by side, enlarged).
     """
     from jaxicm.cli.jobs import make_folder
+    from jaxicm.cli.model_kind import refuse_lossless
     from jaxicm.cli.terminal import Terminal, print_table
     from jaxicm.cli.values import choose_target
     from jaxicm.errors import MissingDependency
@@ -35,6 +36,7 @@ def demo(
     from jaxicm.media.pictures import read_picture, write_picture
 
     choose_target(quality, None, None, None)
+    refuse_lossless(model, "jaxicm demo")
     names = [find(name.strip()).name for name in against.split(",")]
     source = picture if picture is not None else sample_picture()
     original = read_picture(source)

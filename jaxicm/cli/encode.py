@@ -3,15 +3,25 @@
 import functools
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from jaxicm.cli.jobs import Job
+    from jaxicm.cli.terminal import Terminal
+    from jaxicm.cli.values import Target
     from jaxicm.codecs.image import ImageCodec
+    from jaxicm.codecs.lossless import LosslessCodec
 
 FILE_SUFFIX = ".jicm"
 DEFAULT_MODEL = "fast"
+DEFAULT_LOSSLESS_MODEL = "lossless_fast"
+DEFAULT_BACKGROUND = "white"
 
 
 def encode(
@@ -23,57 +33,130 @@ def encode(
     bpp: Annotated[float | None, typer.Option("--bpp", help="Bits per pixel to reach.")] = None,
     size: Annotated[str | None, typer.Option("--size", help="File size to reach: 40000, 40kB, 1.5MB, 64KiB.")] = None,
     psnr: Annotated[float | None, typer.Option("--psnr", help="PSNR in dB to reach.")] = None,
-    model: Annotated[str, typer.Option("--model", help="Name from `jaxicm models`, or a weight file.")] = DEFAULT_MODEL,
+    lossless: Annotated[
+        bool, typer.Option("--lossless", help="Keep every sample, also alpha and 16 bits; no target goes with it.")
+    ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help=f"Name from `jaxicm models`, or a weight file; by default {DEFAULT_MODEL},"
+            f" with --lossless {DEFAULT_LOSSLESS_MODEL}. A lossless one implies --lossless.",
+        ),
+    ] = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out-dir", help="Folder for the outputs; all paths are inputs then.")
     ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Decode what was written and compare.")] = False,
-    background: Annotated[str, typer.Option("--background", help="Colour behind transparent pictures.")] = "white",
+    background: Annotated[
+        str | None,
+        typer.Option("--background", help=f"Colour behind transparent pictures (default {DEFAULT_BACKGROUND})."),
+    ] = None,
     no_clobber: Annotated[bool, typer.Option("--no-clobber", "-n", help="Skip outputs that exist.")] = False,
 ) -> None:
     """Compress pictures to small files.
 
     PNG, JPEG, WebP, AVIF, TIFF and whatever else Pillow reads. Transparent pictures are blended on --background, 16 bit
-    is rounded to 8. An existing output is replaced only when the new one is complete.
+    is rounded to 8; with --lossless both are kept. An existing output is replaced only when the new one is complete.
     """
-    from jaxicm.bits.container import MAGIC
-    from jaxicm.cli.jobs import Job, plan_jobs, run_jobs
-    from jaxicm.cli.terminal import Terminal
+    from jaxicm.cli.jobs import plan_jobs, run_jobs
+    from jaxicm.cli.model_kind import wants_lossless
     from jaxicm.cli.values import choose_target, parse_colour
-    from jaxicm.errors import InputError
-    from jaxicm.evaluate.metrics import psnr as measure_psnr
-    from jaxicm.media.colour_profile import is_srgb
-    from jaxicm.media.files import PICTURE_SUFFIXES, read_bytes, source_name, write_bytes
-    from jaxicm.media.pictures import read_picture
+    from jaxicm.media.files import PICTURE_SUFFIXES
 
-    target = choose_target(quality, bpp, size, psnr)
-    colour = parse_colour(background)
+    given = {"--quality": quality, "--bpp": bpp, "--size": size, "--psnr": psnr, "--background": background}
+    if wants_lossless(lossless, model, [name for name, value in given.items() if value is not None]):
+        work = _lossless_work(model or DEFAULT_LOSSLESS_MODEL, verify)
+    else:
+        target, colour = choose_target(quality, bpp, size, psnr), parse_colour(background or DEFAULT_BACKGROUND)
+        work = _lossy_work(model or DEFAULT_MODEL, target, colour, verify)
     jobs = plan_jobs(paths, out_dir, reads=PICTURE_SUFFIXES, writes={FILE_SUFFIX}, what="picture", suffix=FILE_SUFFIX)
+    run_jobs(jobs, work, verb="encoding", no_clobber=no_clobber)
+
+
+def _lossy_work(
+    model: str, target: "Target", background: tuple[int, int, int], verify: bool
+) -> "Callable[[Job, Terminal], str]":
+    """Return what encodes one picture with loss."""
+    from jaxicm.evaluate.metrics import psnr as measure_psnr
+    from jaxicm.media.files import source_name, write_bytes
+    from jaxicm.media.pictures import read_picture
 
     @functools.cache  # after the first picture has been read: bad input is told without waiting for JAX
     def codec() -> "ImageCodec":
         import jaxicm
 
-        return jaxicm.load(model)
+        return cast("ImageCodec", jaxicm.load(model))
 
-    def work(job: Job, terminal: Terminal) -> str:
-        data = read_bytes(job.source)
-        if data.startswith(MAGIC):
-            raise InputError(f"{job.source}: this is a compressed file already; `jaxicm decode` makes a picture of it")
-        picture = read_picture(data, background=colour, name=source_name(job.source))
-        for note in picture.notes:
-            terminal.note(f"{job.source}: {note}")
+    def work(job: "Job", terminal: "Terminal") -> str:
+        picture = read_picture(_read(job), background=background, name=source_name(job.source))
+        _tell(job, picture.notes, terminal)
         start = time.perf_counter()
-        icc = None if is_srgb(picture.icc) else picture.icc  # a file without a profile is sRGB
-        result = codec().encode_detail(picture.pixels, **target, verify=verify, icc=icc)
+        result = codec().encode_detail(picture.pixels, **target, verify=verify, icc=_kept_profile(picture.icc))
         write_bytes(job.target, result.data)
         seconds = time.perf_counter() - start
-        height, width = picture.pixels.shape[:2]
-        parts = [f"{len(result.data):,} bytes", f"{8 * len(result.data) / (height * width):.4f} bpp"]
-        parts.append(f"quality {result.quality:g}")
+        parts = [_size(result.data, picture.pixels), f"quality {result.quality:g}"]
         if result.reconstruction is not None:
             parts.append(f"PSNR {measure_psnr(picture.pixels, result.reconstruction):.2f} dB")
-        parts += ["verified"] if verify else []
-        return f"{job.target}: {', '.join(parts)}, {width}x{height}, {seconds:.2f} s"
+        return _line(job, parts, verify, picture.pixels, seconds)
 
-    run_jobs(jobs, work, verb="encoding", no_clobber=no_clobber)
+    return work
+
+
+def _lossless_work(model: str, verify: bool) -> "Callable[[Job, Terminal], str]":
+    """Return what encodes one picture without loss."""
+    from jaxicm.media.exact_pictures import read_exact
+    from jaxicm.media.files import source_name, write_bytes
+
+    @functools.cache
+    def codec() -> "LosslessCodec":
+        import jaxicm
+
+        return cast("LosslessCodec", jaxicm.load(model))
+
+    def work(job: "Job", terminal: "Terminal") -> str:
+        picture = read_exact(_read(job), name=source_name(job.source))
+        _tell(job, picture.notes, terminal)
+        start = time.perf_counter()
+        result = codec().encode_detail(picture.samples, verify=verify, icc=_kept_profile(picture.icc))
+        write_bytes(job.target, result.data)
+        seconds = time.perf_counter() - start
+        parts = [_size(result.data, picture.samples), f"{8 * len(result.data) / picture.samples.size:.4f} bpsp"]
+        parts += [] if result.mode == "learned" else [f"mode {result.mode}"]
+        return _line(job, parts, verify, picture.samples, seconds)
+
+    return work
+
+
+def _read(job: "Job") -> bytes:
+    """Read an input, and refuse one that is compressed already."""
+    from jaxicm.bits.container import MAGIC
+    from jaxicm.errors import InputError
+    from jaxicm.media.files import read_bytes
+
+    data = read_bytes(job.source)
+    if data.startswith(MAGIC):
+        raise InputError(f"{job.source}: this is a compressed file already; `jaxicm decode` makes a picture of it")
+    return data
+
+
+def _tell(job: "Job", notes: tuple[str, ...], terminal: "Terminal") -> None:
+    for note in notes:
+        terminal.note(f"{job.source}: {note}")
+
+
+def _kept_profile(icc: bytes | None) -> bytes | None:
+    from jaxicm.media.colour_profile import is_srgb
+
+    return None if is_srgb(icc) else icc  # a file without a profile is sRGB
+
+
+def _size(data: bytes, samples: "np.ndarray") -> str:
+    height, width = samples.shape[:2]
+    return f"{len(data):,} bytes, {8 * len(data) / (height * width):.4f} bpp"
+
+
+def _line(job: "Job", parts: list[str], verified: bool, samples: "np.ndarray", seconds: float) -> str:
+    height, width = samples.shape[:2]
+    parts = parts + (["verified"] if verified else [])
+    return f"{job.target}: {', '.join(parts)}, {width}x{height}, {seconds:.2f} s"

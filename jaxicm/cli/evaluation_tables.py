@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = {
     "bpp": ("bpp", ".4f"),
+    "bpsp": ("bpsp", ".4f"),
     "psnr-rgb": ("PSNR dB", ".3f"),
     "psnr-yuv": ("YUV 6:1:1 dB", ".3f"),
     "ms-ssim-rgb": ("MS-SSIM", ".5f"),
@@ -21,7 +22,7 @@ _COLUMNS = {
     "decoding_time": ("decode {clock}", ".3f"),
 }
 _BY_SIZE = ("_small", "_medium", "_large")
-_ORDER = ("analysis", "entropy", "coder", "synthesis")
+_ORDER = ("analysis", "entropy", "coder", "synthesis", "simple")
 
 
 def picture_line(picture: str, plan: "Plan", journal: "Journal") -> str:

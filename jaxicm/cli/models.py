@@ -9,7 +9,7 @@ import typer
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the installed models.
 
-    Name, digest, parameters, kMAC per pixel, training data and rate-distortion curve.
+    Name, digest, parameters, kMAC per pixel, training data, and rate-distortion curve or lossless rate.
     """
     from jaxicm.cli.terminal import print_json, print_table
     from jaxicm.codecs.zoo import list_models
@@ -38,12 +38,15 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         ],
     )
     for model in found:
-        if model.curve:
+        if model.curve and not model.is_lossless:
             print_table(
                 f"{model.name}: rate and quality when it was released",
                 ("quality", "bpp", "PSNR dB", "MS-SSIM"),
                 [_curve_row(point) for point in model.curve],
             )
+    rates = [(model.name, f"{model.curve[0]['bpsp']:.4f}") for model in found if model.is_lossless and model.curve]
+    if rates:
+        print_table("lossless: bits per sub-pixel when it was released", ("model", "bpsp"), rates)
 
 
 def _curve_row(point: dict[str, float]) -> tuple[str, str, str, str]:

@@ -1,7 +1,5 @@
 """The lossy image codec: networks, integer probability model, entropy coder and file format joined."""
 
-import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -23,6 +21,7 @@ from jaxicm.entropy.progressive_frozen import QUALITY_STEPS, FrozenProgressive
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent, RecurrentCoder
 from jaxicm.errors import CorruptFile, FileFormatError, InputError, OptionError, UnknownWeights
 from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig
+from jaxicm.stopwatch import Stopwatch
 
 CODEC_NAME = "image"
 SIDE_MAX = 16384
@@ -57,17 +56,6 @@ class DecodeResult:
     image: np.ndarray
     timings_s: dict[str, float]
     values_q4: np.ndarray = field(repr=False)
-
-
-@dataclass
-class _Stopwatch:
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def part(self, name: str):
-        start = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
 @dataclass(frozen=True)
@@ -187,7 +175,7 @@ class ImageCodec:
         payloads = [s.payload for s in sections if s.kind == SectionKind.LATENT]
         if len(payloads) != 1:
             raise CorruptFile(f"found {len(payloads)} latent sections, expected 1; get an intact copy of the file")
-        watch = _Stopwatch()
+        watch = Stopwatch()
         values = self._decode_latent(header, payloads[0], watch)
         with watch.part("synthesis"):
             size = header.height, header.width
@@ -214,7 +202,7 @@ class ImageCodec:
             indices.append(index)
         return _Quantized(symbols, indices, coder.values_q4)
 
-    def _decode_latent(self, header: Header, payload: bytes, watch: _Stopwatch) -> np.ndarray:
+    def _decode_latent(self, header: Header, payload: bytes, watch: Stopwatch) -> np.ndarray:
         with watch.part("coder"):
             decoder = Decoder(payload, self._tables)
         coder = self._coder(header.quality_q4, header.height, header.width)
@@ -237,7 +225,7 @@ class ImageCodec:
         return coder.values_q4
 
     def _encode_at(self, image: np.ndarray, quality_q4: int, *, reconstruct: bool, icc: bytes | None) -> EncodeResult:
-        watch = _Stopwatch()
+        watch = Stopwatch()
         height, width = image.shape[:2]
         with watch.part("analysis"):
             y = self._transforms.analyze(image, quality_q4 / QUALITY_STEPS)

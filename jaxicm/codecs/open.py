@@ -6,27 +6,46 @@ from pathlib import Path
 import numpy as np
 
 from jaxicm.bits.container import unpack
-from jaxicm.codecs import zoo
-from jaxicm.codecs.image import CODEC_NAME, ImageCodec, check_header
+from jaxicm.codecs import image, lossless, zoo
+from jaxicm.codecs.image import ImageCodec
+from jaxicm.codecs.lossless import LosslessCodec
+from jaxicm.codecs.weights import read_info
 from jaxicm.errors import CorruptFile
 
+Codec = ImageCodec | LosslessCodec
 
-def load_codec(name: str) -> ImageCodec:
+
+def load_codec(name: str) -> Codec:
     """Load the codec of a model's name or weight file; loaded weights are kept."""
     path = zoo.find(name)
     return _load(path, path.stat().st_mtime_ns) if path.is_file() else ImageCodec.load(path)
 
 
 def decode_file(data: bytes) -> np.ndarray:
-    """Decode a compressed file of any codec to uint8 `[H, W, 3]` or `[H, W]`."""
+    """Decode a compressed file of any codec.
+
+    Returns:
+      uint8 `[H, W, 3]` or `[H, W]`; of a lossless file the samples that went in, uint8 or uint16, with alpha if it has.
+    """
     header, sections = unpack(data)
-    if header.codec != CODEC_NAME:
-        raise CorruptFile(f"the codec is '{header.codec}', expected '{CODEC_NAME}'; get an intact copy of the file")
-    check_header(header)
-    return load_codec(str(zoo.find_digest(header.weights))).decode_sections(header, sections).image
+    if header.codec == lossless.CODEC_NAME:
+        simple = lossless.decode_simple(header, sections)
+        if simple is not None:
+            return simple.samples
+    elif header.codec == image.CODEC_NAME:
+        image.check_header(header)
+    else:
+        raise CorruptFile(f"the codec '{header.codec}' is unknown; get an intact copy of the file")
+    codec = load_codec(str(zoo.find_digest(header.weights)))
+    wanted = LosslessCodec if header.codec == lossless.CODEC_NAME else ImageCodec
+    if not isinstance(codec, wanted):
+        raise CorruptFile(f"the codec '{header.codec}' does not fit the weights {codec.info.name}; get an intact copy")
+    if isinstance(codec, LosslessCodec):
+        return codec.decode_sections(header, sections).samples
+    return codec.decode_sections(header, sections).image
 
 
 @lru_cache(maxsize=4)
-def _load(path: Path, changed_ns: int) -> ImageCodec:
+def _load(path: Path, changed_ns: int) -> Codec:
     del changed_ns  # only makes the cache notice a new file
-    return ImageCodec.load(path)
+    return LosslessCodec.load(path) if read_info(path).is_lossless else ImageCodec.load(path)

@@ -53,6 +53,11 @@ class ModelInfo:
     provenance: dict[str, Any]
     size_bytes: int
 
+    @property
+    def is_lossless(self) -> bool:
+        """Whether these are weights of the lossless codec."""
+        return "pixels" in self.config
+
 
 def digest_of(arrays: dict[str, np.ndarray], config: dict[str, Any]) -> str:
     """Return the sha256 of all that decoding depends on, in a fixed order."""
@@ -133,18 +138,23 @@ def load_trainable(path: Path) -> dict[str, Any]:
     Integers of the exact networks become the real values they stand for, so the first step sees the released codec.
 
     Args:
-      path: of a weight file with the progressive model.
+      path: of a weight file with the progressive model or the pixel model.
 
     Returns:
-      The parameter tree of `models.image.ImageModel`.
+      The parameter tree of `models.image.ImageModel` or `models.lossless.LosslessModel`.
 
     Raises:
       InputError, CorruptFile: as `read`; InputError also for a model that cannot be trained on.
     """
+    from jaxicm.entropy.pixel_frozen import FrozenPixels
     from jaxicm.entropy.progressive_frozen import FrozenProgressive
     from jaxicm.models.image import ImageConfig
+    from jaxicm.models.lossless import LosslessConfig
 
     arrays, info = read(path)
+    if info.is_lossless:
+        pixels = config_from_info(LosslessConfig, info).pixels
+        return {"pixels": FrozenPixels.from_arrays(part(arrays, "pixels"), pixels).thaw()}
     config: ImageConfig = config_from_info(ImageConfig, info)
     if config.recurrent is not None:
         raise InputError(f"{path}: released recurrent models cannot be trained on; go on from the run folder instead")

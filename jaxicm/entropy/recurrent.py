@@ -12,6 +12,7 @@ Source: system S4, Zhang et al., arXiv 2210.04112; network and order as read in 
 whose scale is the smallest is not coded; the last convolution reads the clipped z.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -128,14 +129,18 @@ def network(layers: Layers, z: Array, y: Array, known: Array) -> tuple[Array, Ar
       integer in [0, 63], real-valued).
     """
     unit = 2.0**-ACTIVATION.frac
-    x = jnp.concatenate([context.compand_ste(y) * unit, known.astype(jnp.float32), z], axis=-1)
-    x = activate(conv(x, layers.enter), layers.enter_slope)
-    for block in layers.blocks:
-        x = residual(x, block)
-    z = exact.requantize(conv(x, layers.context), ACTIVATION)
+    z = next_context(layers, jnp.concatenate([context.compand_ste(y) * unit, known.astype(jnp.float32), z], axis=-1))
     mean, log_scale = jnp.split(conv(z, layers.head), 2, axis=-1)
     index = floor_ste(log_scale * gaussian.SCALES_PER_NAT + 0.5)
     return z, exact.requantize(mean, MEAN), clip_towards(index, 0, gaussian.SCALE_COUNT - 1)
+
+
+def next_context(layers: Layers, x: Array) -> Array:
+    """Compute the new context `[B, h, w, F]` from all inputs `[B, h, w, inputs]`, real values of `ACTIVATION`."""
+    x = activate(conv(x, layers.enter), layers.enter_slope)
+    for block in layers.blocks:
+        x = residual(x, block)
+    return exact.requantize(conv(x, layers.context), ACTIVATION)
 
 
 def upsample_context(layers: Layers, z: Array, height: int, width: int) -> Array:
@@ -154,6 +159,48 @@ def fit(x: Array, height: int, width: int) -> Array:
     return jnp.pad(x, ((0, 0), (0, height - x.shape[1]), (0, width - x.shape[2]), (0, 0)), mode="edge")
 
 
+class Trained(NamedTuple):
+    """Trainable parameters of all layers, by the names of the configuration."""
+
+    kernels: dict[str, Array]
+    biases: dict[str, Array]
+    slopes: dict[str, Array]
+
+
+def declare_layers(
+    module: nn.Module,
+    convolutions: Mapping[str, tuple[int, int]],
+    slopes: Mapping[str, int],
+    start_head: nn.initializers.Initializer,
+) -> Trained:
+    """Declare the parameters of a network in the `setup` of its module.
+
+    Args:
+      module: that holds them.
+      convolutions: inputs and outputs by name.
+      slopes: counts by name.
+      start_head: first values of the bias of "head"; its kernel starts small, all other biases at zero.
+
+    Returns:
+      The parameters.
+    """
+    kernels, biases = {}, {}
+    for name, (inputs, outputs) in convolutions.items():
+        kernel, bias = nn.initializers.lecun_normal(), nn.initializers.zeros
+        if name == "head":  # the first predictions are nearly those of the bias
+            kernel, bias = nn.initializers.normal(0.01), start_head
+        kernels[name] = module.param(f"{name}_kernel", kernel, (3, 3, inputs, outputs))
+        biases[name] = module.param(f"{name}_bias", bias, (outputs,))
+    start = nn.initializers.constant(0.25)
+    return Trained(kernels, biases, {n: module.param(f"{n}_slope", start, (count,)) for n, count in slopes.items()})
+
+
+def round_layers(trained: Trained) -> Layers:
+    """Round trainable parameters to what coding uses, with straight-through gradients."""
+    convolutions = {name: quantize_conv(kernel, trained.biases[name]) for name, kernel in trained.kernels.items()}
+    return Layers.assemble(convolutions, {name: quantize_slope(slope) for name, slope in trained.slopes.items()})
+
+
 class Recurrent(nn.Module):
     """The trainable model: the rate of a latent and its quantised values.
 
@@ -164,21 +211,12 @@ class Recurrent(nn.Module):
     config: RecurrentConfig
 
     def setup(self):
-        c = self.config
-        kernels, biases = {}, {}
-        for name, (inputs, outputs) in c.convolutions.items():
-            lecun = nn.initializers.lecun_normal()
-            kernels[name] = self.param(f"{name}_kernel", _small(lecun, name), (3, 3, inputs, outputs))
-            biases[name] = self.param(f"{name}_bias", _start_bias(name), (outputs,))
-        start = nn.initializers.constant(0.25)
-        slopes = {name: self.param(f"{name}_slope", start, (count,)) for name, count in c.slopes.items()}
-        self.kernels, self.biases, self.slope = kernels, biases, slopes
-        self.prior = Factorized(c.channels)
+        self.trained = declare_layers(self, self.config.convolutions, self.config.slopes, _start_bias)
+        self.prior = Factorized(self.config.channels)
 
     def layers(self) -> Layers:
         """Round the weights to what coding uses."""
-        convolutions = {name: quantize_conv(kernel, self.biases[name]) for name, kernel in self.kernels.items()}
-        return Layers.assemble(convolutions, {name: quantize_slope(slope) for name, slope in self.slope.items()})
+        return round_layers(self.trained)
 
     def declare(self, y: Array) -> None:
         """Create the parameters without running the steps; `y` is a latent `[B, h, w, C]`."""
@@ -245,18 +283,9 @@ class Recurrent(nn.Module):
         return values, z, bits.sum(axis=0)
 
 
-def _small(start, name: str):
-    """Start the output layer small, so that the first means are near zero and the first scales near START_SCALE."""
-    return nn.initializers.normal(0.01) if name == "head" else start
-
-
-def _start_bias(name: str):
-    if name != "head":
-        return nn.initializers.zeros
+def _start_bias(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:
+    """Start with means of zero and scales of START_SCALE."""
+    del key
     log_scale = float(gaussian.index_of_scale(np.array(START_SCALE))) / gaussian.SCALES_PER_NAT
-
-    def start(key: Array, shape: tuple[int, ...]) -> Array:
-        del key
-        return jnp.concatenate([jnp.zeros(shape[0] // 2), jnp.full(shape[0] // 2, log_scale)])
-
-    return start
+    half = shape[0] // 2
+    return jnp.concatenate([jnp.zeros(half, dtype), jnp.full(half, log_scale, dtype)])

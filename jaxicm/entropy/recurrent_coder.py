@@ -6,7 +6,7 @@ pictures into a few sizes.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import jax
@@ -17,9 +17,9 @@ from jaxicm.bits.tables import TOTAL, Tables, gaussian_tables, tables_from_pmfs
 from jaxicm.entropy import context, gaussian
 from jaxicm.entropy.factorized import freeze_pmfs
 from jaxicm.entropy.recurrent import Layers, RecurrentConfig, network, upsample_context, upsample_values
+from jaxicm.entropy.recurrent_frozen import FrozenLayers, macs_of_step, macs_of_upsampling, part
 from jaxicm.entropy.schedule import subsample
 from jaxicm.errors import CorruptFile
-from jaxicm.nn.exact_conv import SLOPE_BOUND, FrozenConv, freeze_slope, real_slope
 
 UNIT = 2.0**-context.VALUE_FRAC
 
@@ -41,16 +41,13 @@ class FrozenRecurrent:
 
     Attributes:
       config: sizes.
-      convolutions: by the names of the config.
-      slopes: int8 of each PReLU, multiples of 2**-6.
+      network: integers of the layers.
       prior: tables of the factorised prior, one a channel.
     """
 
     config: RecurrentConfig
-    convolutions: dict[str, FrozenConv]
-    slopes: dict[str, np.ndarray]
+    network: FrozenLayers
     prior: Tables
-    _device: dict[str, Layers] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def freeze(cls, params: Mapping, config: RecurrentConfig) -> "FrozenRecurrent":
@@ -66,27 +63,15 @@ class FrozenRecurrent:
         Raises:
           ExactnessError: if a sum could leave the exact range.
         """
-        convolutions = {
-            name: FrozenConv.freeze(np.asarray(params[f"{name}_kernel"]), np.asarray(params[f"{name}_bias"]))
-            for name in config.convolutions
-        }
-        slopes = {name: freeze_slope(np.asarray(params[f"{name}_slope"])) for name in config.slopes}
-        frozen = cls(config, convolutions, slopes, tables_from_pmfs(freeze_pmfs(params["prior"])))
-        frozen.proof()
-        return frozen
+        return cls(config, FrozenLayers.freeze(params, config), tables_from_pmfs(freeze_pmfs(params["prior"])))
 
     def proof(self) -> dict[str, float]:
         """Return the worst-case sum of each layer as a fraction of 2**24; raises ExactnessError from 1 on."""
-        worst = {name: layer.prove(f"entropy/{name}") for name, layer in self.convolutions.items()}
-        return worst | {"slopes": SLOPE_BOUND}
+        return self.network.proof()
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return all parameters as flat named integer arrays."""
-        arrays = {f"{name}.slope": slope for name, slope in self.slopes.items()}
-        arrays |= {f"prior.{key}": value for key, value in self.prior.to_arrays().items()}
-        for name, layer in self.convolutions.items():
-            arrays |= {f"{name}.{key}": value for key, value in layer.to_arrays().items()}
-        return arrays
+        return self.network.to_arrays() | {f"prior.{key}": value for key, value in self.prior.to_arrays().items()}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], config: RecurrentConfig) -> "FrozenRecurrent":
@@ -95,19 +80,10 @@ class FrozenRecurrent:
         Raises:
           CorruptFile: if an array is missing or does not fit the config.
         """
-
-        def part(prefix: str) -> dict[str, np.ndarray]:
-            return {k.removeprefix(prefix + "."): v for k, v in arrays.items() if k.startswith(prefix + ".")}
-
-        convolutions = {n: FrozenConv.from_arrays(part(n), *shape) for n, shape in config.convolutions.items()}
-        for name, count in config.slopes.items():
-            slope = arrays.get(f"{name}.slope")
-            if slope is None or slope.dtype != np.int8 or slope.shape != (count,):
-                raise CorruptFile(f"weights: '{name}.slope' should be int8 ({count},); get an intact copy of the file")
-        prior = Tables.from_arrays(part("prior"))
+        network, prior = FrozenLayers.from_arrays(arrays, config), Tables.from_arrays(part(arrays, "prior"))
         if len(prior) != config.channels:
             raise CorruptFile(f"weights: found {len(prior)} prior tables for {config.channels} channels")
-        return cls(config, convolutions, {name: arrays[f"{name}.slope"] for name in config.slopes}, prior)
+        return cls(config, network, prior)
 
     def tables(self) -> Tables:
         """Return the coder's tables: 64 Gaussians, then the prior of each channel. Done once, at release."""
@@ -115,11 +91,9 @@ class FrozenRecurrent:
 
     def macs_per_position(self) -> int:
         """Count the multiply-adds of coding one latent position: each step runs on the whole grid of its scale."""
-        shapes = self.config.convolutions
-        network = sum(9 * i * o for name, (i, o) in shapes.items() if name != "upsample")
         schedule = self.config.schedule
-        total = sum(network / 4**step.scale for step in schedule.steps if not step.prior)
-        upsample = 9 * shapes["upsample"][0] * shapes["upsample"][1]
+        total = sum(macs_of_step(self.config) / 4**step.scale for step in schedule.steps if not step.prior)
+        upsample = macs_of_upsampling(self.config)
         return round(total + sum(upsample / 4 ** (scale + 1) for scale in range(schedule.scales)))
 
     def coder(self, quality_q4: int, height: int, width: int) -> "RecurrentCoder":
@@ -129,11 +103,7 @@ class FrozenRecurrent:
 
     def layers(self) -> Layers:
         """Return the real values of all layers on the device."""
-        if "layers" not in self._device:
-            convolutions = {name: layer.real() for name, layer in self.convolutions.items()}
-            slopes = {name: jax.device_put(real_slope(slope)) for name, slope in self.slopes.items()}
-            self._device["layers"] = Layers.assemble(convolutions, slopes)
-        return self._device["layers"]
+        return self.network.real()
 
 
 def _join(first: Tables, second: Tables) -> Tables:

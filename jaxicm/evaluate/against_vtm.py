@@ -25,8 +25,9 @@ def against_vtm(run: dict[str, Any]) -> tuple[Curve, dict[str, Delta | str]] | N
         return None
     curve, results = curves(known_as)["vtm"], run["results"]
     found: dict[str, Delta | str] = {}
-    if "psnr-rgb" in results:
-        found["PSNR of RGB"] = _compare(curve.bpp, curve.psnr, results["bpp"], results["psnr-rgb"])
+    # without any loss no point has a PSNR, and the run file leaves its column out
+    psnr = results.get("psnr-rgb", [None] * len(results["bpp"]))
+    found["PSNR of RGB"] = _compare(curve.bpp, curve.psnr, results["bpp"], psnr)
     if curve.ms_ssim is not None and "ms-ssim-rgb" in results:
         # of the mean on both sides: a mean of decibels was not published
         ours, theirs = ([ms_ssim_db(value) for value in values] for values in (results["ms-ssim-rgb"], curve.ms_ssim))
@@ -40,6 +41,8 @@ def _compare(
     points = [
         (rate, value) for rate, value in zip(bpp, quality, strict=True) if value is not None and math.isfinite(value)
     ]
+    if bpp and not points:
+        return "none: pictures came back exactly, so that no point has a finite quality"
     try:
         return bd_rate(anchor_bpp, anchor, [rate for rate, _ in points], [value for _, value in points])
     except InputError as error:

@@ -132,7 +132,8 @@ def assess(original: np.ndarray, encoded: Encoded, decoded: DecodedPicture, need
         timed: whether the seconds mean anything.
 
     Returns:
-        What it gave; bits per pixel are of the original's pixels.
+        What it gave; bits per pixel (bpp) are of the original's pixels, bits per sub-pixel (bpsp) are given only where
+        every sample came back.
     """
     height, width = original.shape[:2]
     expected = (*coded_size(original, need.key.scale), *original.shape[2:])
@@ -145,11 +146,13 @@ def assess(original: np.ndarray, encoded: Encoded, decoded: DecodedPicture, need
     measured: dict[str, Any] = {}
     if need.measure:
         similarity = ms_ssim(original, pixels)
+        size_bits = 8 * len(encoded.data)
         measured = {
             "width": width,
             "height": height,
             "size_bytes": len(encoded.data),
-            "bpp": 8 * len(encoded.data) / (height * width),
+            "bpp": size_bits / (height * width),
+            "bpsp": size_bits / original.size if np.array_equal(original, pixels) else None,
             "psnr_rgb": finite(psnr(original, pixels)),
             "psnr_yuv": finite(psnr_yuv(original, pixels)),
             "ms_ssim": similarity,

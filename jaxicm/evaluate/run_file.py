@@ -2,7 +2,7 @@
 
 Its `name`, `description` and `results` are what CompressAI's plotting tools read; the rest is for reports. A value is
 null where it is infinite (the PSNR of equal pictures) or was not measured; a key of `results` is left out where no
-operating point has a value.
+operating point has a value. Bits per sub-pixel (bpsp) have a value only where every sample of every picture came back.
 """
 
 import json
@@ -19,6 +19,7 @@ from jaxicm.media.files import atomic_write
 FORMAT = "jaxicm run 1"
 MEANS = {
     "bpp": "bpp",
+    "bpsp": "bpsp",
     "psnr-rgb": "psnr_rgb",
     "psnr-yuv": "psnr_yuv",
     "ms-ssim-rgb": "ms_ssim",

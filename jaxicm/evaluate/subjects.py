@@ -12,7 +12,8 @@ from jaxicm.evaluate.anchors import ANCHORS, Anchor
 from jaxicm.evaluate.fresh import FreshDecoder
 
 if TYPE_CHECKING:
-    from jaxicm.codecs.image import ImageCodec
+    from jaxicm.codecs.image import EncodeResult, ImageCodec
+    from jaxicm.codecs.lossless import LosslessCodec, LosslessResult
 
 LEARNED_QUALITIES = (5.0, 20.0, 35.0, 50.0, 65.0, 80.0, 95.0)
 
@@ -24,8 +25,8 @@ class Encoded:
     Attributes:
         data: the whole file.
         seconds: that encoding took, by the subject's clock.
-        parts_s: seconds by part: "analysis", "entropy" (probability networks), "coder" (rANS), "synthesis"; what is
-            missing to `seconds` is the container. Empty for conventional codecs.
+        parts_s: seconds by part: "analysis", "entropy" (probability networks), "coder", "synthesis", "simple" (no networks);
+            what is missing to `seconds` is the container. Empty for conventional codecs.
     """
 
     data: bytes
@@ -93,9 +94,9 @@ class Learned:
 
     kind: Literal["learned", "conventional"] = "learned"
     clock: Literal["wall", "cpu"] = "wall"
-    default = LEARNED_QUALITIES
+    default: tuple[float, ...] = LEARNED_QUALITIES
 
-    def __init__(self, codec: "ImageCodec", fresh: FreshDecoder | None = None):
+    def __init__(self, codec: "ImageCodec | LosslessCodec", fresh: FreshDecoder | None = None):
         info = codec.info
         self.name = info.name
         self.title = f"jaxicm {info.name}"
@@ -106,7 +107,8 @@ class Learned:
             "steps": info.steps,
         }
         self.decodes_together = fresh is not None
-        self._codec, self._fresh = codec, fresh
+        self._codec: Any = codec
+        self._fresh = fresh
         self._warm: set[tuple[int, ...]] = set()
 
     def check(self, setting: float) -> None:
@@ -118,24 +120,50 @@ class Learned:
         """Compress a picture; the first of a size is compressed and decoded once before the clock starts."""
         if pixels.shape not in self._warm:
             self._warm.add(pixels.shape)
-            data = self._codec.encode(pixels, quality=setting)
+            data = self._encode(pixels, setting).data
             if self._fresh is None:
-                self._codec.decode(data)
+                self._decode(data)
         start = time.perf_counter()
-        result = self._codec.encode_detail(pixels, quality=setting)
+        result = self._encode(pixels, setting)
         return Encoded(result.data, time.perf_counter() - start, dict(result.timings_s))
 
     def decode(self, data: bytes, height: int, width: int, grey: bool = False) -> DecodedPicture:
         """Decode a file, which knows its size itself."""
         del height, width, grey
         start = time.perf_counter()
-        result = self._codec.decode_detail(data)
-        return DecodedPicture(result.image, time.perf_counter() - start, dict(result.timings_s))
+        pixels, parts_s = self._decode(data)
+        return DecodedPicture(pixels, time.perf_counter() - start, parts_s)
 
     def decode_together(self, files: Sequence[bytes]) -> list[DecodedPicture]:
         """Decode files in one new process; how long it worked on each cannot be told."""
         assert self._fresh is not None
         return [DecodedPicture(pixels, None) for pixels in self._fresh.decode(files)]
+
+    def _encode(self, pixels: np.ndarray, setting: float) -> "EncodeResult | LosslessResult":
+        return self._codec.encode_detail(pixels, quality=setting)
+
+    def _decode(self, data: bytes) -> tuple[np.ndarray, dict[str, float]]:
+        result = self._codec.decode_detail(data)
+        return result.image, dict(result.timings_s)
+
+
+class LearnedLossless(Learned):
+    """A learned lossless codec of this package. Its one setting, 0, stands for all that it does."""
+
+    default = (0.0,)
+
+    def check(self, setting: float) -> None:
+        """Refuse any quality but 0."""
+        if setting != 0:
+            raise OptionError(f"{self.title}: a lossless codec has no quality, only the setting 0; got {setting:g}")
+
+    def _encode(self, pixels: np.ndarray, setting: float) -> "LosslessResult":
+        del setting
+        return self._codec.encode_detail(pixels)
+
+    def _decode(self, data: bytes) -> tuple[np.ndarray, dict[str, float]]:
+        result = self._codec.decode_detail(data)
+        return result.samples, dict(result.timings_s)
 
 
 class Conventional:
@@ -198,4 +226,5 @@ def subject(name: str, *, fresh: bool = False) -> Subject:
         if name.endswith(".safetensors"):
             raise
         raise InputError(f"{error}; or a conventional codec: {', '.join(ANCHORS)}") from error
-    return Learned(codec, FreshDecoder.for_model(name) if fresh else None)
+    kind = LearnedLossless if codec.info.is_lossless else Learned
+    return kind(codec, FreshDecoder.for_model(name) if fresh else None)

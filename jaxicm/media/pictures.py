@@ -5,25 +5,27 @@ values); 16 bit becomes 8 bit by round(x / 257); palettes and bilevel pictures a
 through its profile, or by the plain formula without one; of an animation the first frame is taken.
 """
 
-import contextlib
 import io
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from jaxicm.errors import InputError, OptionError
-from jaxicm.media.colour_profile import convert_to_srgb, profile_space
-from jaxicm.media.files import atomic_write, find_pictures, read_bytes, source_name, write_bytes
-from jaxicm.media.sixteen_bit import read_16_bit_colour, reduce_to_8_bit, stored_bit_depth
+from jaxicm.errors import OptionError
+from jaxicm.media.files import atomic_write, find_pictures, write_bytes
+from jaxicm.media.loading import (
+    fitting_profile,
+    load_upright,
+    one_line,
+    open_picture,
+    pillow_without_limits,
+    read_source,
+    to_plain_colour,
+)
 
 __all__ = ["Picture", "atomic_write", "find_pictures", "picture_format", "read_picture", "write_picture"]
 
-MAX_SIDE = 1 << 20
-MAX_PIXELS = 1 << 28
 WHITE = (255, 255, 255)
 FORMATS = {
     ".png": "PNG",
@@ -39,11 +41,10 @@ FORMATS = {
 }
 """Suffix and Pillow format of the pictures that are written. WebP is written without loss, JPEG and AVIF cannot be."""
 LOSSY_FORMATS = frozenset({"JPEG", "AVIF"})
-_SIGNATURES = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG", b"RIFF": "WebP", b"II*\0": "TIFF", b"MM\0*": "TIFF"}
 _SAVE_OPTIONS = {
     "PNG": {"compress_level": 3},  # 6 takes 2.6 times as long for the same bytes (Kodak)
     "JPEG": {"quality": 95, "subsampling": "4:4:4", "optimize": True},
-    "WEBP": {"lossless": True},
+    "WEBP": {"lossless": True, "exact": True},  # exact: colours where alpha is 0 are kept
     "AVIF": {"quality": 95, "subsampling": "4:4:4"},
     "TIFF": {"compression": "tiff_adobe_deflate"},
 }
@@ -80,110 +81,14 @@ def read_picture(
     Raises:
         InputError: missing, empty, not a picture, damaged, of unsupported samples, or larger than 2^28 pixels.
     """
-    name = name or ("the picture" if isinstance(source, bytes) else source_name(source))
-    data = source if isinstance(source, bytes) else read_bytes(source)
-    if not data:
-        raise InputError(f"{name}: empty (0 bytes)")
+    name, data = read_source(source, name)
     notes: list[str] = []
-    with _pillow_without_limits():
-        image, icc = _load_upright(name, data, notes)
-        image, icc = _to_plain_colour(name, image, icc, notes)
+    with pillow_without_limits():
+        image, icc = load_upright(name, open_picture(name, data, notes), data, notes)
+        image, icc = to_plain_colour(name, image, icc, notes)
         image = _flatten_alpha(image, background, notes)
     pixels = np.asarray(image)
-    space = "GRAY" if pixels.ndim == 2 else "RGB"
-    if icc is not None and profile_space(icc) != space:
-        notes.append(f"ICC profile dropped: it describes {profile_space(icc) or 'nothing'}, the pixels are {space}")
-        icc = None
-    return Picture(pixels, icc, tuple(notes))
-
-
-@contextlib.contextmanager
-def _pillow_without_limits() -> Iterator[None]:
-    # Pillow's own limit is 179 million pixels and its messages are for programmers; sizes are checked here instead
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
-
-
-def _load_upright(name: str, data: bytes, notes: list[str]) -> tuple[Image.Image, bytes | None]:
-    try:
-        image = Image.open(io.BytesIO(data))
-    except UnidentifiedImageError as error:
-        if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1", b"hevc"):
-            raise InputError(f"{name}: HEIC is not read; convert the picture to PNG or JPEG first") from error
-        known = next((kind for start, kind in _SIGNATURES.items() if data.startswith(start)), None)
-        if known is not None:
-            raise InputError(f"{name}: damaged {known} (its header does not hold); get a fresh copy") from error
-        raise InputError(
-            f"{name}: not a picture (begins with {data[:8]!r}); PNG, JPEG, WebP, AVIF, TIFF and others are read"
-        ) from error
-    except Exception as error:  # Pillow's parsers raise almost any type on a damaged header
-        raise InputError(f"{name}: damaged picture ({_one_line(error)}); get a fresh copy") from error
-    width, height = image.size
-    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
-        raise InputError(
-            f"{name}: {width}x{height} pixels; sides from 1 to {MAX_SIDE} and at most {MAX_PIXELS} pixels"
-            " (16384x16384) are supported, cut the picture into parts"
-        )
-    icc = image.info.get("icc_profile") or None
-    try:
-        depth = stored_bit_depth(image, data)
-        orientation = _orientation(image)
-        if getattr(image, "is_animated", False):
-            notes.append("first frame of several taken")
-        if depth > 8 and not image.mode.startswith("I"):
-            rounded = read_16_bit_colour(data) if depth == 16 else None
-            rule = "by rounding x/257" if rounded is not None else "by the picture reader"
-            notes.append(f"{depth} bit reduced to 8 bit {rule}")
-            image = image if rounded is None else rounded
-        image.load()
-        upright = ImageOps.exif_transpose(image)  # TIFF has been turned by load() already and is left alone here
-    except Exception as error:
-        raise InputError(f"{name}: damaged picture ({_one_line(error)}); get a fresh copy") from error
-    if orientation != 1:
-        notes.append(f"EXIF orientation {orientation} applied")
-    return upright, icc
-
-
-def _orientation(image: Image.Image) -> int:
-    value = image.getexif().get(0x0112, 1)
-    return value if value in range(2, 9) else 1
-
-
-def _to_plain_colour(
-    name: str, image: Image.Image, icc: bytes | None, notes: list[str]
-) -> tuple[Image.Image, bytes | None]:
-    """Convert to mode L, LA, RGB or RGBA."""
-    mode = image.mode
-    if mode.startswith("I;16") or (mode == "I" and image.format == "PPM"):
-        notes.append("16 bit reduced to 8 bit by rounding x/257")
-        return Image.fromarray(reduce_to_8_bit(np.asarray(image))), icc
-    if mode == "1":
-        notes.append("1 bit expanded to 8 bit")
-        image = image.convert("L")
-    elif mode in ("P", "PA"):
-        notes.append("palette expanded")
-        image = image.convert("RGBA" if mode == "PA" or "transparency" in image.info else "RGB")
-    elif mode == "CMYK":
-        managed = convert_to_srgb(image, icc) if icc is not None else None
-        notes.append("CMYK converted to sRGB " + ("through its ICC profile" if managed else "without a profile"))
-        return (managed or image.convert("RGB")), None
-    elif mode in ("YCbCr", "HSV", "RGBX"):
-        notes.append(f"{mode} converted to RGB")
-        image = image.convert("RGB")
-    elif mode in ("La", "RGBa"):
-        image = image.convert({"La": "LA", "RGBa": "RGBA"}[mode])
-    elif mode not in ("L", "LA", "RGB", "RGBA"):
-        raise InputError(
-            f"{name}: samples of Pillow mode {mode} are not supported; convert the picture to 8 or 16 bit grey or RGB"
-        )
-    if image.mode in ("L", "RGB") and "transparency" in image.info:
-        image = image.convert("LA" if image.mode == "L" else "RGBA")
-    return image, icc
+    return Picture(pixels, fitting_profile(icc, pixels.ndim == 2, notes), tuple(notes))
 
 
 def _flatten_alpha(image: Image.Image, background: tuple[int, int, int], notes: list[str]) -> Image.Image:
@@ -200,10 +105,6 @@ def _flatten_alpha(image: Image.Image, background: tuple[int, int, int], notes: 
     colour = "white" if background == WHITE else "#" + bytes(background).hex()
     notes.append(f"alpha flattened on {colour}")
     return Image.fromarray(blended[..., 0] if grey else blended)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def picture_format(path: Path | str) -> str:
@@ -242,7 +143,7 @@ def encode_picture(pixels: np.ndarray, format: str = "PNG", icc: bytes | None = 
         Image.fromarray(pixels).save(buffer, format, **options)
     except (OSError, ValueError) as error:
         size = "x".join(str(side) for side in pixels.shape[1::-1])
-        raise OptionError(f"{format} cannot hold this {size} picture ({_one_line(error)}); use PNG") from error
+        raise OptionError(f"{format} cannot hold this {size} picture ({one_line(error)}); use PNG") from error
     return buffer.getvalue()
 
 

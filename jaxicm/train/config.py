@@ -12,6 +12,7 @@ from jaxicm.errors import ConfigError
 from jaxicm.media.files import atomic_write
 from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig
 from jaxicm.train.data_config import DataConfig
+from jaxicm.train.lossless import LosslessTraining
 from jaxicm.train.objective_config import ObjectiveConfig
 
 CONFIG_FILE = "config.json"
@@ -107,6 +108,7 @@ class TrainConfig:
       name: of the run; its folder is `runs/NAME` unless another is given.
       trained_on: what the training pictures are, one line for the weight file.
       model: the networks.
+      lossless: train this lossless codec instead; qualities, objective and model are without effect then.
       data, validation, optimizer, objective: see there.
       crop: side of the training crops, a multiple of 64.
       batch: crops in a step, over all devices.
@@ -136,6 +138,7 @@ class TrainConfig:
     name: str
     trained_on: str = "unnamed pictures"
     model: ImageConfig = field(default_factory=ImageConfig)
+    lossless: LosslessTraining | None = None
     data: DataConfig = field(default_factory=DataConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -10,18 +10,20 @@ import numpy as np
 
 from jaxicm.codecs import weights
 from jaxicm.configuration import to_dict
+from jaxicm.entropy.pixel_frozen import FrozenPixels
 from jaxicm.entropy.progressive_frozen import FrozenProgressive
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent
 from jaxicm.errors import InputError
 from jaxicm.models.complexity import count_macs, count_parameters
 from jaxicm.models.image import ImageConfig, ImageModel
+from jaxicm.models.lossless import LosslessConfig
 
 _SIDE = 256
 
 
 def freeze_parameters(
     params: dict[str, Any],
-    config: ImageConfig,
+    config: ImageConfig | LosslessConfig,
     out: Path,
     *,
     profile: str,
@@ -32,7 +34,7 @@ def freeze_parameters(
     """Write trained parameters as a weight file.
 
     Args:
-      params: of `ImageModel` (the averaged ones).
+      params: of `ImageModel` or `LosslessModel` (the averaged ones).
       config: of the model.
       out: file to write, `.safetensors`.
       profile: "fast", ...
@@ -46,6 +48,14 @@ def freeze_parameters(
     Raises:
       ExactnessError: if a layer's overflow proof fails.
     """
+    description = {"profile": profile, "parameters": count_parameters(params), "steps": config.steps}
+    description |= {"trained_on": trained_on, "curve": curve or [], "config": to_dict(config)}
+    if isinstance(config, LosslessConfig):
+        pixels = FrozenPixels.freeze(params["pixels"], config.pixels)
+        kmac = round(pixels.macs_per_pixel() / 1000, 2)
+        description |= {"kmac_per_pixel": {"entropy": kmac, "decode": kmac}}
+        arrays = {f"pixels/{k}": v for k, v in pixels.to_arrays().items()}
+        return weights.write(out, arrays, description | _proven(provenance, pixels.proof()))
     entropy: FrozenProgressive | FrozenRecurrent
     if config.recurrent is not None:
         entropy = FrozenRecurrent.freeze(params["entropy"], config.recurrent)
@@ -57,17 +67,12 @@ def freeze_parameters(
     for name, value in weights.flatten(transform).items():
         precise = name.rsplit("/")[-1] in gains
         arrays[f"transform/{name}"] = value.astype(np.float32 if precise else np.float16)
-    info = {
-        "profile": profile,
-        "parameters": count_parameters(params),
-        "kmac_per_pixel": kmac_per_pixel(params, config, entropy),
-        "steps": config.steps,
-        "trained_on": trained_on,
-        "curve": curve or [],
-        "config": to_dict(config),
-        "provenance": provenance | {"overflow_proof": {k: round(v, 4) for k, v in entropy.proof().items()}},
-    }
-    return weights.write(out, arrays, info)
+    description |= {"kmac_per_pixel": kmac_per_pixel(params, config, entropy)}
+    return weights.write(out, arrays, description | _proven(provenance, entropy.proof()))
+
+
+def _proven(provenance: dict[str, Any], proof: dict[str, float]) -> dict[str, Any]:
+    return {"provenance": provenance | {"overflow_proof": {k: round(v, 4) for k, v in proof.items()}}}
 
 
 def kmac_per_pixel(
@@ -103,7 +108,7 @@ def freeze(run: Path, out: Path, curve: Path | None = None) -> str:
     params, config, state = load_averaged(run)
     return freeze_parameters(
         params,
-        config.model,
+        config.model if config.lossless is None else config.lossless.model,
         out,
         profile=config.name,
         trained_on=config.trained_on,
@@ -120,6 +125,8 @@ def read_curve(path: Path) -> list[dict[str, float]]:
     """
     try:
         results = json.loads(path.read_text())["results"]
+        if "bpsp" in results:  # a lossless run has one point and no distortion
+            return [{"bpsp": round(results["bpsp"][0], 5), "bpp": round(results["bpp"][0], 5)}]
         columns = [results[key] for key in ("quality", "bpp", "psnr-rgb", "ms-ssim-rgb", "scale")]
         rows = sorted(row for row in zip(*columns, strict=True) if row[-1] == 100)
         names = ("quality", "bpp", "psnr", "ms_ssim")

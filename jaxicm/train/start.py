@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxicm.errors import ConfigError
-from jaxicm.models.image import initial_parameters, start_from_statistics
+from jaxicm.models import image, lossless
 from jaxicm.train.checkpoints import load_parameters
 from jaxicm.train.config import TrainConfig
 from jaxicm.train.corpus import Corpus
@@ -32,15 +32,17 @@ def start_parameters(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
     params = random_parameters(config)
     if config.init:
         return _checked(config.init, read_parameters(Path(config.init)), params)
-    if config.start == "statistics":
+    if config.start == "statistics" and config.lossless is None:
         crops = corpus.statistics_crops(_STATISTICS_CROPS)
-        params = start_from_statistics(params, config.model, crops, config.seed)
+        params = image.start_from_statistics(params, config.model, crops, config.seed)
     return jax.tree.map(jnp.asarray, params)
 
 
 def random_parameters(config: TrainConfig) -> dict[str, Any]:
     """Draw the parameters of the model at random, from the seed of the run."""
-    return initial_parameters(config.model, config.seed)
+    if config.lossless is not None:
+        return lossless.initial_parameters(config.lossless.model, config.seed)
+    return image.initial_parameters(config.model, config.seed)
 
 
 def read_parameters(path: Path) -> dict[str, Any]:

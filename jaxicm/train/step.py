@@ -15,6 +15,7 @@ from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageModel, lambda_of_
 from jaxicm.objectives.ms_ssim import ms_ssim
 from jaxicm.objectives.rate_distortion import RateDistortion, rate_distortion
 from jaxicm.train.config import TrainConfig
+from jaxicm.train.lossless import lossless_loss
 from jaxicm.train.mesh import BATCH, batch_sharding, replicated, state_sharding
 from jaxicm.train.optimizer import learning_rate, make_optimizer
 from jaxicm.train.precision import bfloat16_convolutions
@@ -74,7 +75,14 @@ def surrogate_at(config: TrainConfig, step: Array) -> Surrogate:
 
 
 def compute_loss(
-    config: TrainConfig, params: Any, crops: Array, quality: Array, key: Array, surrogate: Surrogate = ROUNDED
+    config: TrainConfig,
+    params: Any,
+    crops: Array,
+    quality: Array,
+    key: Array,
+    surrogate: Surrogate = ROUNDED,
+    *,
+    vary: bool = False,
 ) -> tuple[RateDistortion, Array]:
     """Run the model on crops.
 
@@ -85,10 +93,13 @@ def compute_loss(
       quality: `[B]` in [1, 100].
       key: of the noise, if the surrogate or the probability model has any.
       surrogate: what stands for rounding; by default what the file will hold.
+      vary: crops as the training of a lossless codec does.
 
     Returns:
       The terms of the loss and the decoded pictures float32 `[B, H, W, 3]`.
     """
+    if config.lossless is not None:
+        return lossless_loss(config.lossless, params, crops, key, vary=vary)
     x = crops.astype(jnp.float32) / 255
     model = ImageModel(config.model, config.remat)
     with bfloat16_convolutions(config.precision == "bfloat16"):
@@ -124,7 +135,7 @@ def compute_gradient(
     """
 
     def mean_loss(params: Any, crops: Array, quality: Array, key: Array) -> tuple[Array, dict[str, Array]]:
-        terms, _ = compute_loss(config, params, crops, quality, key, surrogate)
+        terms, _ = compute_loss(config, params, crops, quality, key, surrogate, vary=True)
         means = {"loss": terms.loss.mean(), "bpp": terms.bpp.mean(), "mse": terms.mse.mean()}
         return means["loss"], means
 
@@ -261,6 +272,8 @@ def compile_validation(config: TrainConfig, mesh: Mesh) -> Callable[..., tuple[R
         bits = terms.bpp * crops.shape[1] * crops.shape[2]
         x = crops.astype(jnp.float32) / 255
         similarity = ms_ssim(x, decoded / 255) if config.validation.ms_ssim else None
-        return _terms(config, x, decoded / 255, bits, quality), similarity, decoded.astype(jnp.uint8)
+        if config.lossless is None:
+            terms = _terms(config, x, decoded / 255, bits, quality)
+        return terms, similarity, decoded.astype(jnp.uint8)
 
     return validate

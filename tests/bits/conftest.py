@@ -60,10 +60,11 @@ def encode(tables, pushes, lanes):
         return x >= pair[0][0] * pair[1][0] << 40
 
     def run(exponents, tail):
-        states = [1 << e for e in exponents]
+        states, over = [1 << e for e in exponents], False
         for row in tail:
+            over = over or any(map(overflow, states, row))
             states = [single(x, pair) for x, pair in zip(states, row, strict=True)]
-        return states
+        return states, over
 
     rows.reverse()
     tail, states = 0, [1] * lanes
@@ -74,7 +75,10 @@ def encode(tables, pushes, lanes):
         for j in [j for j in range(lanes) if states[j] < 1 << 32]:
             free = rows[0][j][1][0].bit_length() - 1
             exponents[j] = max(exponents[j] + max(1, 33 - states[j].bit_length()), free)
-        states = run(exponents, rows[:tail])
+        states, over = run(exponents, rows[:tail])
+        if over:
+            tail //= 2
+            exponents, states = [0] * lanes, [1] * lanes
     words = []
     for row in rows[tail:]:
         emitted = []

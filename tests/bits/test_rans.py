@@ -130,6 +130,16 @@ def test_symbols_of_no_information_cost_nothing_but_the_states():
     assert decode(tables, data, [[0] * 40_000]) == [[5] * 40_000]
 
 
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+def test_lanes_that_stay_cheap_do_not_overflow_while_they_are_boosted(reference, lanes):
+    # The first symbol leaves a low state as it is, the second needs 12 bits: no start gives a state in [2^32, 2^64).
+    tables = Tables(np.array([[0, 2, 3, 4096]]), np.array([3]), np.array([0]))
+    symbols, indices = [1, 0] * 8, [0] * 16
+    data = encode(tables, [(symbols, indices)], lanes)
+    assert data == reference.encode(tables, [(symbols, indices)], lanes)
+    assert decode(tables, data, [indices]) == [symbols]
+
+
 def test_no_symbols_make_a_tiny_stream():
     data = encode(NORMAL, [])
     assert len(data) == 3

@@ -5,18 +5,21 @@ import types
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import jaxicm
-import jaxicm.codecs
+import jaxicm.codecs.weights
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.cli.main import main
+from jaxicm.codecs.lossless_fallback import is_synthetic, pack_simple, unpack_simple
 from jaxicm.errors import InputError, OptionError, TargetError, UnknownWeights
 from jaxicm.evaluate.metrics import psnr as measure_psnr
 
 WEIGHTS = b"fake-wts"
+LOSSLESS_WEIGHTS = b"fake-all"
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,10 @@ class ModelInfo:
         default_factory=lambda: [{"quality": 50, "bpp": 0.5, "psnr": 32.0, "ms_ssim": 0.98}]
     )
     config: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def is_lossless(self) -> bool:
+        return "pixels" in self.config
 
 
 class FakeCodec:
@@ -115,22 +122,60 @@ class FakeCodec:
         return pack(header, sections + ([Section(SectionKind.ICC, icc)] if icc is not None else []))
 
 
+@dataclass(frozen=True)
+class LosslessResult:
+    data: bytes
+    mode: str
+    timings_s: dict[str, float] = field(default_factory=lambda: {"entropy": 0.001, "coder": 0.002})
+    estimated_bits: float = 0.0
+
+
+class FakeLosslessCodec:
+    """Write simple payloads; those of pictures that look like photographs are said to be learned."""
+
+    info = ModelInfo("lossless_fast", "fedcba9876543210fedc", "lossless_fast", config={"pixels": {}}, curve=[])
+
+    def encode_detail(self, samples: np.ndarray, *, icc: bytes | None = None, verify: bool = False) -> LosslessResult:
+        channels = samples.shape[2] if samples.ndim == 3 else 1
+        header = Header(
+            "lossless", LOSSLESS_WEIGHTS, *samples.shape[:2], channels=3 if channels > 2 else 1,
+            bit_depth=8 * samples.itemsize, flags=1 - channels % 2,
+        )  # fmt: skip
+        sections = [Section(SectionKind.LATENT, pack_simple(samples))]
+        data = pack(header, sections + ([Section(SectionKind.ICC, icc)] if icc is not None else []))
+        if verify:
+            np.testing.assert_array_equal(self.decode(data), samples)
+        return LosslessResult(data, "simple" if is_synthetic(samples) else "learned")
+
+    def decode(self, data: bytes) -> np.ndarray:
+        header, sections = unpack(data)
+        channels = header.channels + header.flags
+        shape = (header.height, header.width) + ((channels,) if channels > 1 else ())
+        return unpack_simple(sections[0].payload, shape, np.uint8 if header.bit_depth == 8 else np.uint16)
+
+
 @pytest.fixture(autouse=True)
 def fake_codec(monkeypatch: pytest.MonkeyPatch) -> FakeCodec:
-    """Put the fake codec and zoo where the commands find the real ones."""
-    codec = FakeCodec()
+    """Put the fake codecs and zoo where the commands find the real ones."""
+    codec, lossless = FakeCodec(), FakeLosslessCodec()
+    codecs = {each.info.name: each for each in (codec, lossless)}
 
-    def load(name: str = "fast") -> FakeCodec:
-        if name != "fast":
-            raise InputError(f"there is no model {name!r}; installed: fast")
-        return codec
+    def load(name: str = "fast") -> FakeCodec | FakeLosslessCodec:
+        if name not in codecs:
+            raise InputError(f"there is no model {name!r}; installed: {', '.join(codecs)}")
+        return codecs[name]
+
+    def decode(data: bytes) -> np.ndarray:
+        return (lossless if unpack(data)[0].codec == "lossless" else codec).decode(data)
 
     zoo = types.ModuleType("jaxicm.codecs.zoo")
-    zoo.__dict__.update(list_models=lambda: [codec.info])
+    infos = [each.info for each in codecs.values()]
+    zoo.__dict__.update(list_models=lambda: infos, find=lambda name: Path(load(name).info.name))
     monkeypatch.setitem(sys.modules, zoo.__name__, zoo)
     monkeypatch.setattr(jaxicm.codecs, "zoo", zoo, raising=False)
+    monkeypatch.setattr(jaxicm.codecs.weights, "read_info", lambda path: load(path.name).info)
     monkeypatch.setattr(jaxicm, "load", load, raising=False)
-    monkeypatch.setattr(jaxicm, "decode", codec.decode, raising=False)
+    monkeypatch.setattr(jaxicm, "decode", decode, raising=False)
     return codec
 
 

@@ -231,6 +231,25 @@ def test_the_bd_rate_over_vtm_is_printed_for_its_pictures_only(run, place):
     assert run("eval", "jpeg", "set", "--qualities", "20", "--jobs", "1").out.endswith("of these pictures\n")
 
 
+def test_a_lossless_codec_has_bits_per_sub_pixel_in_place_of_decibels(run, place):
+    words = ("--jobs", "1", "--set", "kodak", "--out", "x.json")
+    done = run("eval", "png", "set", *words)
+    assert done.code == 0
+    sizes = [row["size_bytes"] for row in read("x.json")["pictures"]]
+    bpsp = np.mean(sizes) * 8 / (40 * 56 * 3)
+    (heading,) = [line.split() for line in done.out.splitlines() if "bpsp" in line]
+    (row,) = [line.split() for line in done.out.splitlines() if line.split()[:1] == ["0"]]
+    assert heading[:4] == ["quality", "bpp", "bpsp", "MS-SSIM"]
+    assert row[1:4] == [f"{3 * bpsp:.4f}", f"{bpsp:.4f}", "1.00000"]
+    for measure in ("PSNR of RGB", "MS-SSIM in dB"):
+        assert f"{measure}: none: pictures came back exactly" in done.out
+    assert run("eval", "jpeg", "set", "--qualities", "30,60,90", *words[:-1], "y.json").code == 0
+    assert "bpsp" not in read("y.json")["results"]
+    reported = run("report", "x.json", "y.json", "--out", "report.html")
+    assert reported.code == 0
+    assert "PNG" in Path("report.html").read_text()
+
+
 def test_a_grey_picture_is_measured_too(run, place, pixels):
     Path("grey").mkdir()
     write_picture("grey/c.png", np.ascontiguousarray(pixels[..., 0]))

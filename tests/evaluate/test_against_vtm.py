@@ -42,6 +42,13 @@ def test_lossless_points_are_left_out():
     assert delta.value == pytest.approx(0.0, abs=1e-9)
 
 
+def test_a_lossless_codec_has_no_curve_and_the_reason_is_told():
+    found = against_vtm({"data": {"set": "kodak"}, "results": {"bpp": [8.7, 8.6], "ms-ssim-rgb": [1.0, 1.0]}})
+    assert found is not None
+    assert found[1].keys() == {"PSNR of RGB", "MS-SSIM in dB"}
+    assert all(str(reason).startswith("none: pictures came back exactly") for reason in found[1].values())
+
+
 def test_ms_ssim_is_compared_in_decibels_of_the_mean():
     assert VTM.ms_ssim is not None
     results = {"bpp": [rate * 2 for rate in VTM.bpp], "ms-ssim-rgb": list(VTM.ms_ssim), "ms-ssim-db-rgb": [99.0] * 8}

@@ -14,6 +14,9 @@ from jaxicm.evaluate.anchors.size import at_size, smallest_not_below
 from jaxicm.evaluate.metrics import psnr
 
 FORMATS = {"jpeg": "JPEG", "jpeg444": "JPEG", "webp": "WEBP", "avif": "AVIF", "avif420": "AVIF", "jpeg2000": "JPEG2000"}
+LOSSLESS_FORMATS = {"png": "PNG", "webp-lossless": "WEBP"}
+LOSSLESS = [name for name, anchor in ANCHORS.items() if anchor.lossless]
+LOSSY = [name for name in ANCHORS if name not in LOSSLESS]
 SAMPLING = {"jpeg": (2, 2), "jpeg444": (1, 1)}
 
 
@@ -31,7 +34,7 @@ def picture() -> np.ndarray:
     return np.clip(128 + 80 * np.sin(x / 9.0 + c) * np.cos(y / 13.0) + noise, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("name", ANCHORS)
+@pytest.mark.parametrize("name", LOSSY)
 def test_quality_and_size_rise_along_the_default_settings(name, picture):
     anchor = available(name)
     settings = (anchor.default[0], anchor.default[-1])
@@ -44,7 +47,7 @@ def test_quality_and_size_rise_along_the_default_settings(name, picture):
     assert list(anchor.default) == sorted(anchor.default, reverse=not anchor.rising)
 
 
-@pytest.mark.parametrize("name", ANCHORS)
+@pytest.mark.parametrize("name", LOSSY)
 def test_a_grey_picture_comes_back_grey(name, picture):
     anchor = available(name)
     grey = picture[:33, :47, 1].copy()
@@ -54,7 +57,31 @@ def test_a_grey_picture_comes_back_grey(name, picture):
     assert psnr(decoded, grey) > 24
 
 
-@pytest.mark.parametrize("name", [*FORMATS, "jpegxl"])
+@pytest.mark.parametrize("name", LOSSLESS)
+@pytest.mark.parametrize("shape", [(64, 96, 3), (33, 47, 3), (33, 47), (1, 1, 3), (1, 1)])
+def test_every_sample_comes_back_from_a_lossless_codec(name, shape, picture):
+    anchor = available(name)
+    pixels = picture[: shape[0], : shape[1]] if len(shape) == 3 else picture[: shape[0], : shape[1], 1]
+    for setting in {*anchor.settings, *anchor.default}:
+        coded = anchor.encode(pixels, setting)
+        decoded = anchor.decode(coded.data, *shape[:2], grey=len(shape) == 2)
+        assert decoded.pixels.dtype == np.uint8
+        np.testing.assert_array_equal(decoded.pixels, pixels)
+
+
+def test_lossless_codecs_are_those_that_are_named_so():
+    assert LOSSLESS == ["png", "webp-lossless", "jpegxl-lossless"]
+    with pytest.raises(OptionError, match="PNG: the setting must lie from 0 to 0, got 7"):
+        find("png").encode(np.zeros((2, 2, 3), np.uint8), 7)
+
+
+def test_effort_makes_lossless_jpeg_xl_smaller(picture):
+    anchor = available("jpegxl-lossless")
+    large = np.tile(picture, (2, 2, 1))
+    assert len(anchor.encode(large, 7).data) < 0.95 * len(anchor.encode(large, 1).data)
+
+
+@pytest.mark.parametrize("name", [*FORMATS, *LOSSLESS, "jpegxl"])
 def test_no_other_thread_works_outside_the_clock(name, picture):
     anchor = available(name)
     large = np.tile(picture, (8, 8, 1))
@@ -66,16 +93,16 @@ def test_no_other_thread_works_outside_the_clock(name, picture):
     assert sum(item.cpu_s for item in decoded) > 0.7 * (time.process_time() - start) - 0.01
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [*FORMATS, *LOSSLESS_FORMATS])
 def test_pillow_makes_files_of_the_format(name, picture):
     anchor = available(name)
-    image = Image.open(io.BytesIO(anchor.encode(picture, 40).data))
-    assert image.format == FORMATS[name]
+    image = Image.open(io.BytesIO(anchor.encode(picture, 0 if anchor.lossless else 40).data))
+    assert image.format == (FORMATS | LOSSLESS_FORMATS)[name]
     if name in SAMPLING:
         assert image.layer[0][1:3] == SAMPLING[name]
 
 
-@pytest.mark.parametrize("name", [name for name in ANCHORS if name != "vtm"])
+@pytest.mark.parametrize("name", [name for name in ANCHORS if name not in ("vtm", "png")])
 def test_what_all_colours_share_is_coded_once(name, picture):
     """A codec that codes red, green and blue independently needs three times the bytes for a grey picture in RGB."""
     anchor = available(name)
@@ -105,6 +132,11 @@ def test_a_falling_setting_in_fractions_is_found_too(picture):
     assert round(setting / anchor.step, 6) == round(setting / anchor.step)
 
 
+@pytest.mark.parametrize("size_bytes", [1, 1 << 20])
+def test_a_codec_of_one_setting_has_one_file_whatever_the_size(size_bytes, picture):
+    assert at_size(find("png"), picture, size_bytes) == (0, find("png").encode(picture, 0).data)
+
+
 @pytest.mark.parametrize("target", range(-1, 12))
 def test_bisection_equals_a_search_through_all_settings(target):
     sizes = [0, 0, 1, 3, 3, 4, 9]
@@ -132,7 +164,7 @@ def test_what_is_not_installed_is_one_line_with_the_command(picture, monkeypatch
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("JAXICM_FFMPEG", raising=False)
     monkeypatch.delenv("JAXICM_VTM", raising=False)
-    for name in ("jpegxl", "hevc", "av1", "vvc", "vtm"):
+    for name in ("jpegxl", "jpegxl-lossless", "hevc", "av1", "vvc", "vtm"):
         reason = find(name).missing()
         assert reason is not None
         assert "\n" not in reason

@@ -117,6 +117,20 @@ def test_a_lossless_point_has_no_number_for_infinity(pictures):
     assert (found["psnr_rgb"], found["psnr_yuv"], found["ms_ssim_db"]) == (None, None, None)
 
 
+def test_bits_per_sub_pixel_are_of_points_where_every_sample_of_every_picture_came_back(pictures):
+    _, journal = go(Plan((0.0, 5.0)), Shift(), pictures)
+    for name, samples in {"a.png": 20 * 30 * 3, "b.png": 24 * 18 * 3, "c.png": 16 * 16}.items():
+        found = journal.entries[Key(name, 0.0, 100)].measured
+        assert found["bpsp"] == pytest.approx(8 * found["size_bytes"] / samples)
+        assert journal.entries[Key(name, 5.0, 100)].measured["bpsp"] is None
+    results = build(journal)["results"]
+    expected = np.mean([journal.entries[Key(name, 0.0, 100)].measured["bpsp"] for name in ("a.png", "b.png", "c.png")])
+    assert results["bpsp"] == [pytest.approx(expected) if quality == 0 else None for quality in results["quality"]]
+    assert [value is None for value in results["psnr-rgb"]] == [quality == 0 for quality in results["quality"]]
+    del journal.entries[Key("a.png", 0.0, 100)].measured["bpsp"]  # as a journal from before has none
+    assert "bpsp" not in build(journal)["results"]
+
+
 def test_scaled_pictures_are_measured_at_full_size_and_rates_are_of_the_original(pictures):
     item = Shift()
     _, journal = go(Plan((5.0,), (50,)), item, pictures)

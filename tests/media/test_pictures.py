@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from jaxicm.errors import InputError, OptionError, OutputError
-from jaxicm.media import pictures
 from jaxicm.media.colour_profile import is_srgb
+from jaxicm.media.loading import MAX_PIXELS
 from jaxicm.media.pictures import encode_picture, picture_format, read_picture, write_picture
 from jaxicm.media.sixteen_bit import reduce_to_8_bit
 
@@ -25,18 +25,6 @@ def saved(image: Image.Image, format: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
-
-
-def png_16_bit(samples: np.ndarray, colour_type: int) -> bytes:
-    """Write a 16-bit PNG by hand (PNG specification, chunks IHDR, IDAT, IEND): Pillow writes no 16-bit colour."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    height, width = samples.shape[:2]
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
-    header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("format", ["PNG", "TIFF", "BMP", "PPM"])
@@ -120,34 +108,36 @@ def test_the_rounding_to_8_bit_is_that_of_float_division():
 
 
 @pytest.mark.parametrize(("colour_type", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])
-def test_a_16_bit_png_is_rounded_not_cut(colour_type, channels):
+def test_a_16_bit_png_is_rounded_not_cut(colour_type, channels, png_by_hand):
     samples = np.random.default_rng(2).integers(0, 65536, (5, 7, channels), np.uint16)
     if channels in (2, 4):
         samples[..., -1] = 65535
-    picture = read_picture(png_16_bit(samples, colour_type))
+    picture = read_picture(png_by_hand(samples, colour_type))
     colour = samples[..., : channels - 1] if channels in (2, 4) else samples
     np.testing.assert_array_equal(picture.pixels, np.round(colour / 257.0).squeeze(-1 if colour.shape[2] == 1 else ()))
     assert "16 bit reduced to 8 bit by rounding x/257" in picture.notes
 
 
 @pytest.mark.parametrize("compression", [None, "deflate"])
-def test_a_16_bit_tiff_is_rounded_not_cut(compression):
+def test_a_16_bit_tiff_is_rounded_not_cut(compression, tiff_by_hand):
     samples = np.random.default_rng(3).integers(0, 65536, (5, 7, 3), np.uint16)
     strip = samples.astype("<u2").tobytes()
     strip = strip if compression is None else zlib.compress(strip)
-    picture = read_picture(tiff_16_bit(strip, 7, 5, 1 if compression is None else 8))
+    picture = read_picture(tiff_by_hand([strip], 7, 5, 1 if compression is None else 8))
     np.testing.assert_array_equal(picture.pixels, np.round(samples / 257.0))
     assert picture.notes == ("16 bit reduced to 8 bit by rounding x/257",)
 
 
-def tiff_16_bit(strip: bytes, width: int, height: int, compression: int) -> bytes:
-    """Write a one-strip RGB TIFF by hand (TIFF 6.0, section 6), little-endian."""
-    bits_at = 8 + len(strip)
-    entries = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, bits_at), (259, 3, 1, compression), (262, 3, 1, 2)]
-    entries += [(273, 4, 1, 8), (277, 3, 1, 3), (278, 3, 1, height), (279, 4, 1, len(strip))]
-    directory = b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    head = b"II*\0" + struct.pack("<I", bits_at + 6)
-    return head + strip + struct.pack("<3H", 16, 16, 16) + struct.pack("<H", len(entries)) + directory + b"\0" * 4
+def test_the_transparent_colour_of_a_png_is_blended_at_every_depth(png_by_hand):
+    deep = np.array([[[1, 2, 3], [256, 2, 3], [65535, 0, 0]]], np.uint16)
+    picture = read_picture(png_by_hand(deep, 2, chunks={b"tRNS": struct.pack(">3H", 256, 2, 3)}))
+    np.testing.assert_array_equal(picture.pixels, [[[0, 0, 0], [255] * 3, [255, 0, 0]]])
+    grey = np.array([[[0x0F], [0x70]]], np.uint8)  # levels 0, 15, 7, 0 of 15
+    picture = read_picture(png_by_hand(grey, 0, 4, {b"tRNS": struct.pack(">H", 7)}))
+    np.testing.assert_array_equal(picture.pixels, [[0, 255, 255, 0]])
+    bilevel = np.array([[[0b10110000]]], np.uint8)
+    picture = read_picture(png_by_hand(bilevel, 0, 1, {b"tRNS": struct.pack(">H", 0)}))
+    np.testing.assert_array_equal(picture.pixels, [[255] * 8])
 
 
 def test_a_palette_is_expanded():
@@ -231,8 +221,8 @@ def test_a_bad_picture_is_an_input_error_in_one_line(data, says):
 
 
 @pytest.mark.parametrize(("width", "height"), [(0, 5), (200_000, 200_000), (1 << 21, 1)])
-def test_zero_and_absurd_sizes_are_refused_before_anything_is_allocated(width, height):
-    data = png_16_bit(np.zeros((1, 1, 1), np.uint16), 0)
+def test_zero_and_absurd_sizes_are_refused_before_anything_is_allocated(width, height, png_by_hand):
+    data = png_by_hand(np.zeros((1, 1, 1), np.uint16), 0)
     header = b"IHDR" + struct.pack(">II", width, height) + data[24:29]
     with pytest.raises(InputError):
         read_picture(data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:])
@@ -276,4 +266,4 @@ def test_a_picture_goes_to_standard_output(capfdbinary):
 def test_a_picture_for_a_missing_folder_is_an_output_error(tmp_path):
     with pytest.raises(OutputError, match="folder does not exist"):
         write_picture(tmp_path / "none" / "a.png", colours())
-    assert pictures.MAX_PIXELS == 16384 * 16384
+    assert MAX_PIXELS == 16384 * 16384

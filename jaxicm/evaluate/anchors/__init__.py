@@ -1,7 +1,7 @@
 """Conventional codecs to compare with, under one interface: Pillow, imagecodecs, ffmpeg, and VTM where it is at hand.
 
-Each runs with the options that make it strongest in PSNR, on one thread, so that several pictures coded side by side
-do not disturb each other's CPU seconds.
+Each runs with the options that make it strongest in PSNR, or without loss the smallest, on one thread, so that several
+pictures coded side by side do not disturb each other's CPU seconds.
 """
 
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ from typing import Literal
 
 from jaxicm.errors import OptionError
 from jaxicm.evaluate.anchors.interface import Anchor, Coded, Decoded
-from jaxicm.evaluate.anchors.jpegxl import JpegXlAnchor
-from jaxicm.evaluate.anchors.pillow import Jpeg2000Anchor, PillowAnchor
+from jaxicm.evaluate.anchors.jpegxl import JpegXlAnchor, LosslessJpegXlAnchor
+from jaxicm.evaluate.anchors.pillow import Jpeg2000Anchor, LosslessPillowAnchor, PillowAnchor
 from jaxicm.evaluate.anchors.video import VideoAnchor
 from jaxicm.media.ffmpeg import FfmpegCodec
 from jaxicm.media.video_codec import VideoCodec
@@ -114,6 +114,15 @@ ANCHORS: Mapping[str, Anchor] = MappingProxyType(
             _video("vvc-faster", "VVC 4:2:0 faster", FfmpegCodec("vvc", "faster"), _QPS),
             # 8 bit: what the published curves of VTM were made with
             _video("vtm", "VTM 4:4:4", VtmCodec(), _QPS, chroma="444", bits=8),
+            LosslessPillowAnchor("png", "PNG", format="PNG", feature="zlib", options={"optimize": True}),
+            LosslessPillowAnchor(
+                "webp-lossless",
+                "WebP lossless",
+                format="WEBP",
+                feature="webp",
+                options={"lossless": True, "quality": 100, "method": 6, "exact": True},
+            ),
+            LosslessJpegXlAnchor("jpegxl-lossless", "JPEG XL lossless", (1, 9), (7, 9), rising=False, unit="effort"),
         )
     }
 )

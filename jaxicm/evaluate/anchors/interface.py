@@ -45,11 +45,13 @@ class Anchor:
     Attributes:
         name: key of the registry.
         title: as printed in tables.
-        settings: lowest and highest setting: a quality, QP, distance or PSNR in dB.
-        default: settings of a curve from about 0.1 to 2.5 bits per pixel on photographs, quality rising.
+        settings: lowest and highest setting: a quality, QP, distance, PSNR in dB or effort.
+        default: settings of a curve from about 0.1 to 2.5 bits per pixel on photographs, quality rising; of a lossless
+            codec efforts, rising.
         rising: whether a larger setting makes a larger file; False for a QP.
         step: the distance of neighbouring settings; 1 where only whole numbers are taken.
         unit: what the setting is, as printed before it: "quality", "QP", ...
+        lossless: whether every sample comes back; the setting then only trades time for bytes.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Anchor:
     rising: bool = True
     step: float = 1.0
     unit: str = "quality"
+    lossless: bool = False
 
     def missing(self) -> str | None:
         """Return None where the codec can run, or one line with what it needs and the command that installs it."""

@@ -1,7 +1,8 @@
-"""JPEG XL through imagecodecs."""
+"""JPEG XL through imagecodecs, with and without loss."""
 
 import importlib.util
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,15 +12,8 @@ from jaxicm.evaluate.anchors.interface import Anchor, Coded, Decoded, thread_tim
 _MISSING = "JPEG XL needs imagecodecs: pip install 'jaxicm[anchors]'"
 
 
-@dataclass(frozen=True)
-class JpegXlAnchor(Anchor):
-    """Describe JPEG XL; its setting is the Butteraugli distance, larger for a smaller file.
-
-    Attributes:
-        effort: of the encoder, 1 to 9; 7 is the library's default.
-    """
-
-    effort: int = 7
+class _JpegXl(Anchor):
+    """What JPEG XL with and without loss share; a subclass says how the setting enters."""
 
     def missing(self) -> str | None:
         return _MISSING if importlib.util.find_spec("imagecodecs") is None else None
@@ -30,22 +24,61 @@ class JpegXlAnchor(Anchor):
         return {
             "imagecodecs": imagecodecs.__version__,
             "libjxl": libraries.get("libjxl", "unknown"),
-            "options": f"effort={self.effort}",
+            "options": self.fixed_options(),
         }
 
     def encode(self, pixels: np.ndarray, setting: float) -> Coded:
         self.check(pixels, setting)
-        encode = _imagecodecs().jpegxl_encode
+        encode, options = _imagecodecs().jpegxl_encode, self.options(setting)
         pixels = np.ascontiguousarray(pixels)
-        data, cpu_s = thread_timed(
-            lambda: encode(pixels, effort=self.effort, distance=float(setting), lossless=False, numthreads=1)
-        )
+        data, cpu_s = thread_timed(lambda: encode(pixels, numthreads=1, **options))
         return Coded(bytes(data), cpu_s)
 
     def decode(self, data: bytes, height: int, width: int, grey: bool = False) -> Decoded:
         del height, width, grey  # the stream holds them
         decode = _imagecodecs().jpegxl_decode
         return Decoded(*thread_timed(lambda: decode(data, numthreads=1)))
+
+    def fixed_options(self) -> str:
+        """Return the options that do not depend on the setting, as `version` names them."""
+        raise NotImplementedError
+
+    def options(self, setting: float) -> dict[str, Any]:
+        """Return the arguments of the encoder at a setting."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class JpegXlAnchor(_JpegXl):
+    """Describe JPEG XL; its setting is the Butteraugli distance, larger for a smaller file.
+
+    Attributes:
+        effort: of the encoder, 1 to 9; 7 is the library's default.
+    """
+
+    effort: int = 7
+
+    def fixed_options(self) -> str:
+        return f"effort={self.effort}"
+
+    def options(self, setting: float) -> dict[str, Any]:
+        return {"effort": self.effort, "distance": float(setting), "lossless": False}
+
+
+@dataclass(frozen=True)
+class LosslessJpegXlAnchor(_JpegXl):
+    """Describe JPEG XL without loss; its setting is the effort, larger for a smaller file that takes longer to make.
+
+    The encoder chooses a colour transform by itself.
+    """
+
+    lossless: bool = True
+
+    def fixed_options(self) -> str:
+        return "lossless=True"
+
+    def options(self, setting: float) -> dict[str, Any]:
+        return {"effort": int(setting), "lossless": True}
 
 
 def _imagecodecs():

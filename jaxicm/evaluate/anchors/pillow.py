@@ -1,4 +1,4 @@
-"""JPEG, WebP, AVIF and JPEG 2000 through Pillow."""
+"""JPEG, WebP, AVIF, JPEG 2000 and PNG through Pillow."""
 
 import contextlib
 import io
@@ -75,6 +75,20 @@ class Jpeg2000Anchor(PillowAnchor):
 
     def quality(self, setting: float) -> dict[str, Any]:
         return {"quality_mode": "dB", "quality_layers": [float(setting)]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LosslessPillowAnchor(PillowAnchor):
+    """Describe a lossless codec of Pillow; its one setting, 0, stands for the options that make the smallest file."""
+
+    settings: tuple[float, float] = (0, 0)
+    default: tuple[float, ...] = (0,)
+    unit: str = "setting"
+    lossless: bool = True
+
+    def quality(self, setting: float) -> dict[str, Any]:
+        del setting
+        return {}
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ def at_size(anchor: Anchor, pixels: np.ndarray, size_bytes: int) -> tuple[float,
     """
     worst, best = anchor.settings if anchor.rising else anchor.settings[::-1]
     count = round(abs(best - worst) / anchor.step)
-    settings = [round(worst + (best - worst) * index / count, 6) for index in range(count + 1)]
+    settings = [round(worst + (best - worst) * index / max(count, 1), 6) for index in range(count + 1)]
     index, data = smallest_not_below(lambda index: anchor.encode(pixels, settings[index]).data, (0, count), size_bytes)
     return settings[index], data
 

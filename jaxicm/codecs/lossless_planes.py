@@ -1,0 +1,201 @@
+"""Samples to bytes and back under the pixel model, for any number of channels.
+
+Channels come in groups: three that are coded together as a colour picture, or single ones. The payload: a byte of the
+colour transform of the groups of three, a byte of the depth that the networks are told, the maps of the values (see
+`codecs.value_map`; a byte 0 where a channel has none, else their bytes), for each channel the lowest value after the
+transform (zigzag varint) and the number of values less one (varint), then one stream of all groups.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxicm.bits.intervals import IntervalDecoder, IntervalEncoder
+from jaxicm.bits.mixture import Mixture, pull_symbols, push_symbols
+from jaxicm.bits.varint import read_uvarint, write_uvarint
+from jaxicm.codecs.value_map import ValueMap, find_map
+from jaxicm.entropy.logistic_mixture import SCALE_MAX, WEIGHT_MAX
+from jaxicm.entropy.pixel_coder import PixelCoder
+from jaxicm.entropy.pixel_frozen import FrozenPixels
+from jaxicm.errors import CorruptFile
+from jaxicm.ops.colour import COLOURS, forward, inverse
+from jaxicm.stopwatch import Stopwatch
+
+Groups = Sequence[tuple[int, ...]]
+DEPTH_MIN, DEPTH_MAX = 8, 16
+
+
+@dataclass(frozen=True)
+class CodedPlanes:
+    """A payload and its ideal code length in bits."""
+
+    payload: bytes
+    ideal_bits: float
+
+
+class PlaneCodec:
+    """Code arrays of samples with one frozen model.
+
+    Args:
+      model: integers of the pixel model.
+      colour: reversible transform of groups of three, a name of `COLOURS`.
+    """
+
+    def __init__(self, model: FrozenPixels, colour: str):
+        self._model, self._colour = model, colour
+
+    def encode(self, samples: np.ndarray, groups: Groups, watch: Stopwatch) -> CodedPlanes:
+        """Code samples.
+
+        Args:
+          samples: uint8 or uint16 `[H, W, C]`.
+          groups: of channels, each in one group; of one or three.
+          watch: takes the seconds of "entropy" (networks) and "coder".
+
+        Returns:
+          The payload.
+        """
+        height, width, channels = samples.shape
+        with watch.part("coder"):
+            maps = [find_map(samples[..., c]) for c in range(channels)]
+            values = np.empty(samples.shape, np.int32)
+            for c, found in enumerate(maps):
+                values[..., c] = samples[..., c] if found is None else found.forward(samples[..., c])
+            depth = max(DEPTH_MIN, int(values.max()).bit_length())
+            head = bytearray([COLOURS.index(self._colour), depth])
+            for found in maps:
+                head += b"\0" if found is None else b"\1" + _with_length(found.to_bytes())
+            parts = []
+            for group in groups:
+                part = np.ascontiguousarray(values[..., list(group)])
+                parts.append(forward(part, self._colour, np) if len(group) == len("rgb") else part)
+            bounds = [[(int(p[..., c].min()), int(p[..., c].max())) for c in range(p.shape[2])] for p in parts]
+            for low, high in (pair for part in bounds for pair in part):
+                head += write_uvarint(_zigzag(low)) + write_uvarint(high - low)
+        encoder = IntervalEncoder()
+        for part, limits in zip(parts, bounds, strict=True):
+            coder = self._model.coder(height, width, *zip(*limits, strict=True), depth)
+            coarsest = coder.select_coarsest(part)
+            for c, limit in enumerate(limits):
+                symbols = coarsest[..., c].reshape(-1)
+                push_symbols(encoder, _flat(symbols.size, *limit), symbols)
+            coder.start(coarsest)
+            for step, mixture in _steps(coder, watch):
+                with watch.part("coder"):
+                    symbols = step.select(part)
+                    push_symbols(encoder, mixture, symbols)
+                with watch.part("entropy"):
+                    step.fill(symbols)
+        with watch.part("coder"):
+            return CodedPlanes(bytes(head) + encoder.finish(), float(encoder.size_bits))
+
+    def decode(
+        self, payload: bytes | memoryview, height: int, width: int, groups: Groups, dtype: type, watch: Stopwatch
+    ) -> np.ndarray:
+        """Decode samples; inverse of `encode`.
+
+        Args:
+          payload: of `encode`, no byte more or less.
+          height, width: of the picture.
+          groups: as it was encoded.
+          dtype: np.uint8 or np.uint16.
+          watch: takes the seconds.
+
+        Returns:
+          The samples `[height, width, C]`.
+
+        Raises:
+          CorruptFile, TruncatedFile: if the payload is damaged.
+        """
+        data, channels = memoryview(payload), sum(map(len, groups))
+        colour, depth, maps, bounds, position = _read_head(data, groups)
+        decoder = IntervalDecoder(data[position:])
+        values = np.empty((height, width, channels), np.int32)
+        for group, limits in zip(groups, bounds, strict=True):
+            coder = self._model.coder(height, width, *zip(*limits, strict=True), depth)
+            count = coder.coarsest[0] * coder.coarsest[1]
+            coarsest = [pull_symbols(decoder, _flat(count, *limit)).reshape(coder.coarsest) for limit in limits]
+            coder.start(np.stack(coarsest, axis=-1))
+            for step, mixture in _steps(coder, watch):
+                with watch.part("coder"):
+                    symbols = pull_symbols(decoder, mixture)
+                with watch.part("entropy"):
+                    step.fill(symbols)
+            part = coder.samples
+            values[..., list(group)] = inverse(part, colour, np) if len(group) == len("rgb") else part
+        with watch.part("coder"):
+            decoder.finish()
+            most = np.iinfo(dtype).max
+            out = np.empty(values.shape, dtype)
+            for c, found in enumerate(maps):
+                plane = values[..., c]
+                limit = most if found is None else len(found) - 1
+                if plane.min() < 0 or plane.max() > limit:
+                    raise CorruptFile("a decoded sample is out of range; get an intact copy of the file")
+                out[..., c] = plane if found is None else found.inverse(plane)
+        return out
+
+
+def _steps(coder: PixelCoder, watch: Stopwatch) -> Iterator[tuple]:
+    """Yield each step with the distributions of its samples."""
+    steps = iter(coder)
+    while True:
+        with watch.part("entropy"):
+            step = next(steps, None)
+            mixture = None if step is None else step.predict()
+        if step is None:
+            return
+        yield step, mixture
+
+
+def _flat(count: int, low: int, high: int) -> Mixture:
+    """Return distributions that are nearly uniform between bounds: the widest logistic there is."""
+    one = np.ones((1, count), np.int32)
+    return Mixture(one * (8 * (low + high)), one * SCALE_MAX, one * WEIGHT_MAX, one[0] * low, one[0] * high)
+
+
+def _read_head(
+    data: memoryview, groups: Groups
+) -> tuple[str, int, list[ValueMap | None], list[list[tuple[int, int]]], int]:
+    """Return colour transform, depth, maps, bounds by group, and the position after them."""
+    damaged = CorruptFile("the head of the samples is damaged; get an intact copy of the file")
+    if len(data) < 2 or data[0] >= len(COLOURS) or not DEPTH_MIN <= data[1] <= DEPTH_MAX:
+        raise damaged
+    maps: list[ValueMap | None] = []
+    position = 2
+    for _ in range(sum(map(len, groups))):
+        if position >= len(data) or data[position] > 1:
+            raise damaged
+        mapped, position = data[position], position + 1
+        if mapped:
+            length, position = read_uvarint(data, position, "length of a map")
+            if position + length > len(data):
+                raise damaged
+            maps.append(ValueMap.from_bytes(bytes(data[position : position + length])))
+            position += length
+        else:
+            maps.append(None)
+    bounds = []
+    for group in groups:
+        limits = []
+        for _ in group:
+            low, position = read_uvarint(data, position, "lowest value")
+            count, position = read_uvarint(data, position, "number of values")
+            if low >= 1 << DEPTH_MAX + 2 or count >= 1 << DEPTH_MAX + 1:
+                raise damaged
+            limits.append((_unzigzag(low), _unzigzag(low) + count))
+        bounds.append(limits)
+    return COLOURS[data[0]], data[1], maps, bounds, position
+
+
+def _with_length(data: bytes) -> bytes:
+    return write_uvarint(len(data)) + data
+
+
+def _zigzag(value: int) -> int:
+    return 2 * value if value >= 0 else -2 * value - 1
+
+
+def _unzigzag(value: int) -> int:
+    return value >> 1 if value % 2 == 0 else -(value + 1 >> 1)

@@ -1,0 +1,159 @@
+"""One step of the pixel model as pure functions: trunk, then a head for each channel given the channels before it.
+
+Training (`entropy.pixels`) and coding (`entropy.pixel_coder`) call the same functions, so they agree bit for bit.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxicm.entropy.logistic_mixture import (
+    MEAN_FRAC,
+    SCALE_MAX,
+    SCALE_ZERO,
+    STEPS_PER_OCTAVE,
+    WEIGHT_MAX,
+)
+from jaxicm.entropy.pixel_context import BASE_FRAC, Observation, relative, two_to
+from jaxicm.nn import exact
+from jaxicm.nn.exact import Fixed
+from jaxicm.ops.quantize import clip_towards, floor_ste, round_ste
+
+HIDDEN = Fixed(5, 0, 255)
+SHIFT = Fixed(8, -2047, 2047)
+"""Format of the terms of a mean, relative to the local activity."""
+EIGHTHS = Fixed(3, -127, 127)
+"""Format of scales and weights: octaves."""
+MEAN_LIMIT = 2.0**22
+"""Farthest that a mean moves from the first guess, in sixteenths: then their sum is exact."""
+PREVIOUS = 3
+"""Features of each channel that was decoded before at the same pixel."""
+
+
+class Layer(NamedTuple):
+    """Real values of an exact layer: kernel `[inputs, outputs]` and bias, which broadcasts against the outputs."""
+
+    kernel: Array
+    bias: Array | float = 0.0
+
+
+class Head(NamedTuple):
+    """Layers of one channel.
+
+    Attributes:
+      hidden: from the trunk's features and the channels before.
+      out: to K weights, K means, K scales.
+      across: `[PREVIOUS * c, 1]`, from the channels before straight to the mean; None for the first.
+    """
+
+    hidden: Layer
+    out: Layer
+    across: Layer | None
+
+
+class Sight(NamedTuple):
+    """What the heads read of N pixels.
+
+    Attributes:
+      hidden: `[N, H]` of `HIDDEN`.
+      linear: `[N, C]` of `SHIFT`, the linear prediction of each channel from the taps.
+      base, exponent: of the observation.
+    """
+
+    hidden: Array
+    linear: Array
+    base: Array
+    exponent: Array
+
+
+class Prediction(NamedTuple):
+    """Distributions of N samples, K components each, in the units of `bits.mixture` (real in training).
+
+    Attributes:
+      mean: `[N, K]` in sixteenths of a sample.
+      scale, weight: `[N, K]` indices.
+    """
+
+    mean: Array
+    scale: Array
+    weight: Array
+
+
+def apply(x: Array, layer: Layer) -> Array:
+    """Return the accumulators of a layer."""
+    return exact.dot(x, layer.kernel) + layer.bias
+
+
+def look(seen: Observation, layers: Sequence[Layer], linear: Layer) -> Sight:
+    """Evaluate the trunk.
+
+    Args:
+      seen: the observation, F features.
+      layers: `[F, H]`, then `[H, H]` each, added to what they read.
+      linear: `[T * C, C]`, from the differences of the taps straight to the means.
+
+    Returns:
+      What the heads read.
+    """
+    first, *rest = layers
+    h = exact.requantize(apply(seen.features, first), HIDDEN)
+    for layer in rest:
+        h = exact.requantize(apply(h, layer) + h, HIDDEN)
+    shift = exact.requantize(apply(seen.features[:, : len(linear.kernel)], linear), SHIFT)
+    return Sight(h, shift, seen.base, seen.exponent)
+
+
+def predict(sight: Sight, previous: Array | None, channel: int, head: Head) -> Prediction:
+    """Compute the distributions of a channel.
+
+    Args:
+      sight: of the trunk.
+      previous: `[N, PREVIOUS * channel]`, `remember` of the channels before; None for the first.
+      channel: which.
+      head: its layers.
+
+    Returns:
+      The prediction; with exact layers, integers. The largest weight is `WEIGHT_MAX`.
+    """
+    width = sight.hidden.shape[1]
+    total = exact.dot(sight.hidden, head.hidden.kernel[:width]) + head.hidden.bias
+    shift = sight.linear[:, channel : channel + 1]
+    if previous is not None and head.across is not None:
+        total = total + exact.dot(previous, head.hidden.kernel[width:])
+        shift = shift + exact.requantize(apply(previous, head.across), SHIFT)
+    out = apply(exact.requantize(total, HIDDEN), head.out)
+    weight, mean, scale = jnp.split(out, 3, axis=1)
+    octaves = sight.exponent[:, None].astype(jnp.float32) * STEPS_PER_OCTAVE
+    up = two_to(sight.exponent + MEAN_FRAC)[:, None]
+    first = (sight.base[:, channel : channel + 1] << (MEAN_FRAC - BASE_FRAC)).astype(jnp.float32)
+    moved = clip_towards((shift + exact.requantize(mean, SHIFT)) * up, -MEAN_LIMIT, MEAN_LIMIT)
+    weight = exact.requantize(weight, EIGHTHS) * STEPS_PER_OCTAVE
+    return Prediction(
+        first + round_ste(moved),
+        clip_towards(exact.requantize(scale, EIGHTHS) * STEPS_PER_OCTAVE + octaves + SCALE_ZERO, 0, SCALE_MAX),
+        clip_towards(weight - weight.max(axis=1, keepdims=True) + WEIGHT_MAX, 0, WEIGHT_MAX),
+    )
+
+
+def remember(x: Array, sight: Sight, channel: int, prediction: Prediction) -> Array:
+    """Describe a decoded channel to the heads of the following ones.
+
+    Args:
+      x: int32 `[N]` samples.
+      sight: of the trunk.
+      channel: which.
+      prediction: that the samples were coded with.
+
+    Returns:
+      `[N, PREVIOUS]` of `pixel_context.FEATURE`: distance to the first guess, distance to the mean of the first
+      component, and that distance over its scale.
+    """
+    prediction = jax.tree.map(jax.lax.stop_gradient, prediction)
+    mean = prediction.mean[:, 0].astype(jnp.int32)
+    octave = floor_ste((prediction.scale[:, 0] - SCALE_ZERO) * (1 / STEPS_PER_OCTAVE)).astype(jnp.int32)
+    first = relative(x, sight.base[:, channel] << (MEAN_FRAC - BASE_FRAC), sight.exponent)
+    surprise = jnp.abs(relative(x, mean, octave + 2))
+    return jnp.stack([first, relative(x, mean, sight.exponent), surprise], axis=1)
