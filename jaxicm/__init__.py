@@ -4,6 +4,8 @@
 >>> codec = jaxicm.load("fast")                      # doctest: +SKIP
 >>> data = codec.encode(image_uint8, quality=60)     # doctest: +SKIP
 >>> image = jaxicm.decode(data)                      # doctest: +SKIP
+>>> codec = jaxicm.load("lossless_fast")             # doctest: +SKIP
+>>> data = codec.encode(samples_uint8_or_uint16)     # doctest: +SKIP
 
 Importing this package imports no JAX; the first `load` or `decode` does.
 """
@@ -14,12 +16,13 @@ if TYPE_CHECKING:
     import numpy as np
 
     from jaxicm.codecs.image import ImageCodec
+    from jaxicm.codecs.lossless import LosslessCodec
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "decode", "load"]
 
 
-def load(name: str = "fast") -> "ImageCodec":
+def load(name: str = "fast") -> "ImageCodec | LosslessCodec":
     """Load a codec by the name of its weights (see `jaxicm models`) or the path of a weight file.
 
     Raises:
@@ -37,7 +40,8 @@ def decode(data: bytes) -> "np.ndarray":
       data: the bytes of a file.
 
     Returns:
-      uint8 `[H, W, 3]` RGB or `[H, W]` grey.
+      uint8 `[H, W, 3]` RGB or `[H, W]` grey; of a lossless file the samples that went in, uint8 or uint16, with
+      an alpha channel where they had one.
 
     Raises:
       FileFormatError: a subclass says why the file cannot be decoded.

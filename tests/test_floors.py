@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "jaxicm"
 FLOORS = (
     {"errors"},
-    {"configuration", "compilation", "interruption", "memory"},
+    {"configuration", "compilation", "interruption", "memory", "stopwatch"},
     {"bits", "media"},
     {"ops"},
     {"nn"},

@@ -8,8 +8,8 @@ Layout, all integers unsigned, `varint` as in :mod:`jaxicm.bits.varint`:
     weights       8 bytes   first 8 bytes of the SHA-256 of the weights
     height        varint    1 to 2^20
     width         varint    1 to 2^20, height * width at most 2^30
-    layout        1 byte    bit 0: colour (0: one grey channel, 1: three channels); bits 1 to 3: bit depth - 8, 7 for 16 bits;
-                            bits 4 to 6: colour space, see `COLOURS`; bit 7: the field `flags` follows
+    layout        1 byte    bit 0: colour (0: one grey channel, 1: three channels); bits 1 to 3: bit depth - 8, or 7 for
+                            16 bits; bits 4 to 6: colour space, see `COLOURS`; bit 7: the field `flags` follows
     quality_q4    varint    quality in sixteenths, 16 to 1600
     flags         varint    only if bit 7 of layout is set: 1 to 2^32 - 1, its meaning belongs to the codec
     check         2 bytes   low half of the CRC-32 of all bytes before it, little-endian
@@ -257,7 +257,11 @@ def _read_header(data: memoryview) -> tuple[Header, int, int]:
     if checksum & 0xFFFF != int.from_bytes(data[position : position + 2], "little"):
         raise CorruptFile("the header does not match its checksum; get an intact copy of the file")
     codecs, colours = {v: k for k, v in CODECS.items()}, {v: k for k, v in COLOURS.items()}
-    channels, bit_depth, colour = 3 if layout & 1 else 1, DEPTHS[layout >> 1 & 7], colours.get(layout >> 4 & 7, "unknown")
+    channels, bit_depth, colour = (
+        3 if layout & 1 else 1,
+        DEPTHS[layout >> 1 & 7],
+        colours.get(layout >> 4 & 7, "unknown"),
+    )
     if layout & _FLAGS_FOLLOW and not flags:
         raise CorruptFile("header field 'flags' is written but zero; get an intact copy of the file")
     try:

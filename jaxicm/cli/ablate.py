@@ -23,7 +23,8 @@ def ablate(
     """Train variants of a recipe for the same time each and print what they reach.
 
     Finished variants are kept in the folder: the same command goes on after an interruption, and a new variant costs
-    its own time only. BD-rates compare the curves on the validation pictures with the base's; negative is better.
+    its own time only. BD-rates compare the curves on the validation pictures with the base's; negative is better. Of
+    lossless codecs the bits a sample are compared, and one crop is coded and decoded to take the time.
     """
     import dataclasses
     import json
@@ -48,8 +49,8 @@ def ablate(
         variants = [v for v in variants if {v.group, f"{v.group}/{v.name}"} & {*only, BASE}]
     use_compilation_cache()
     rows = run_ablation(base, variants, out or Path("runs") / base.name, budget)
-    compared = compare(rows)
-    print_rows(compared, budget)
+    compared = compare(rows) if base.lossless is None else compare_lossless(rows)
+    (print_rows if base.lossless is None else print_lossless_rows)(compared, budget)
     if json_file is not None:
         atomic_write(json_file, json.dumps(compared, indent=1).encode())
 
@@ -113,3 +114,43 @@ def print_rows(rows: list[dict[str, Any]], budget: float) -> None:
     ]
     columns = ["", "variant", "steps", "s a step", "loss", "BD-rate PSNR %", "BD-rate MS-SSIM %"]
     print_table(f"{budget:g} seconds of training each", columns, cells)
+
+
+def compare_lossless(rows: "list[Row]") -> list[dict[str, Any]]:
+    """Compare each row with the first, the base.
+
+    Returns:
+        For each row its names, what its coding costs (see `jaxicm.train.ablation_lossless`), and "difference" (per cent
+        of bits; negative is better).
+    """
+    found = []
+    for row in rows:
+        assert row.coding is not None and rows[0].coding is not None, "every row of a lossless base was coded"
+        names = {"group": row.variant.group, "name": row.variant.name, "words": list(row.variant.words)}
+        difference = 100 * (row.coding["bpsp"] / rows[0].coding["bpsp"] - 1)
+        found.append(names | {"steps": row.steps, "step_s": row.step_s} | row.coding | {"difference": difference})
+    return found
+
+
+def print_lossless_rows(rows: list[dict[str, Any]], budget: float) -> None:
+    """Print the table of `compare_lossless`."""
+    from jaxicm.cli.terminal import print_table
+
+    cells = [
+        [
+            row["group"],
+            "" if row["name"] == row["group"] else row["name"],
+            str(row["steps"]),
+            f"{row['step_s']:.3g}",
+            f"{row['bpsp']:.4f}",
+            f"{row['difference']:+.2f}",
+            f"{row['calls']:g}",
+            f"{row['kmac_per_pixel']:.1f}",
+            f"{row['encode_s']:.2f}",
+            f"{row['decode_s']:.2f}",
+        ]
+        for row in rows
+    ]
+    columns = ["", "variant", "steps", "s a step", "bits/sample", "%", "calls", "kMAC/px", "encode s", "decode s"]
+    side = f"{rows[0]['side']:g}"
+    print_table(f"{budget:g} seconds of training each; coding a crop of {side}x{side}", columns, cells)

@@ -36,6 +36,9 @@ def encode(
     lossless: Annotated[
         bool, typer.Option("--lossless", help="Keep every sample, also alpha and 16 bits; no target goes with it.")
     ] = False,
+    effort: Annotated[
+        int, typer.Option("--effort", min=0, max=9, help="With --lossless: how long the model is fitted to a picture.")
+    ] = 0,
     model: Annotated[
         str | None,
         typer.Option(
@@ -62,12 +65,15 @@ def encode(
     from jaxicm.cli.jobs import plan_jobs, run_jobs
     from jaxicm.cli.model_kind import wants_lossless
     from jaxicm.cli.values import choose_target, parse_colour
+    from jaxicm.errors import OptionError
     from jaxicm.media.files import PICTURE_SUFFIXES
 
     given = {"--quality": quality, "--bpp": bpp, "--size": size, "--psnr": psnr, "--background": background}
     if wants_lossless(lossless, model, [name for name, value in given.items() if value is not None]):
-        work = _lossless_work(model or DEFAULT_LOSSLESS_MODEL, verify)
+        work = _lossless_work(model or DEFAULT_LOSSLESS_MODEL, verify, effort)
     else:
+        if effort:
+            raise OptionError("--effort goes with --lossless; leave one out or add the other")
         target, colour = choose_target(quality, bpp, size, psnr), parse_colour(background or DEFAULT_BACKGROUND)
         work = _lossy_work(model or DEFAULT_MODEL, target, colour, verify)
     jobs = plan_jobs(paths, out_dir, reads=PICTURE_SUFFIXES, writes={FILE_SUFFIX}, what="picture", suffix=FILE_SUFFIX)
@@ -103,7 +109,7 @@ def _lossy_work(
     return work
 
 
-def _lossless_work(model: str, verify: bool) -> "Callable[[Job, Terminal], str]":
+def _lossless_work(model: str, verify: bool, effort: int) -> "Callable[[Job, Terminal], str]":
     """Return what encodes one picture without loss."""
     from jaxicm.media.exact_pictures import read_exact
     from jaxicm.media.files import source_name, write_bytes
@@ -118,7 +124,8 @@ def _lossless_work(model: str, verify: bool) -> "Callable[[Job, Terminal], str]"
         picture = read_exact(_read(job), name=source_name(job.source))
         _tell(job, picture.notes, terminal)
         start = time.perf_counter()
-        result = codec().encode_detail(picture.samples, verify=verify, icc=_kept_profile(picture.icc))
+        icc, progress = _kept_profile(picture.icc), terminal.show_fitting
+        result = codec().encode_detail(picture.samples, effort=effort, verify=verify, icc=icc, progress=progress)
         write_bytes(job.target, result.data)
         seconds = time.perf_counter() - start
         parts = [_size(result.data, picture.samples), f"{8 * len(result.data) / picture.samples.size:.4f} bpsp"]

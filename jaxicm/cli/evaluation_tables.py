@@ -26,7 +26,10 @@ _ORDER = ("analysis", "entropy", "coder", "synthesis", "simple")
 
 
 def picture_line(picture: str, plan: "Plan", journal: "Journal") -> str:
-    """Write what was measured of one picture as a line: setting, bpp, PSNR and MS-SSIM of each operating point."""
+    """Write what was measured of one picture as a line: setting, bpp, PSNR and MS-SSIM of each operating point.
+
+    Where every sample came back, the rates alone.
+    """
     from jaxicm.evaluate.journal import Entry, Key
 
     cells = []
@@ -34,7 +37,9 @@ def picture_line(picture: str, plan: "Plan", journal: "Journal") -> str:
         for setting in plan.settings:
             found = journal.entries.get(Key(picture, setting, scale), Entry()).measured
             at = f"{setting:g}" if plan.scales == (100,) else f"{setting:g} at {scale} %"
-            if found:
+            if found and found.get("bpsp") is not None:
+                cells.append(f"{at}: {found['bpp']:.4f} bpp, {found['bpsp']:.4f} bpsp, every sample came back")
+            elif found:
                 cells.append(f"{at}: {found['bpp']:.4f} {_cell(found['psnr_rgb'], '.2f')} {found['ms_ssim']:.4f}")
     return f"{picture}  " + " | ".join(cells)
 

@@ -38,15 +38,14 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         ],
     )
     for model in found:
-        if model.curve and not model.is_lossless:
+        if model.curve and model.is_lossless:
+            print(f"{model.name}: {model.curve[0]['bpsp']:.4f} bits per sub-pixel when it was released")
+        elif model.curve:
             print_table(
                 f"{model.name}: rate and quality when it was released",
                 ("quality", "bpp", "PSNR dB", "MS-SSIM"),
                 [_curve_row(point) for point in model.curve],
             )
-    rates = [(model.name, f"{model.curve[0]['bpsp']:.4f}") for model in found if model.is_lossless and model.curve]
-    if rates:
-        print_table("lossless: bits per sub-pixel when it was released", ("model", "bpsp"), rates)
 
 
 def _curve_row(point: dict[str, float]) -> tuple[str, str, str, str]:

@@ -32,6 +32,18 @@ class Terminal:
             self._progress.stop()
             self._progress = None
 
+    def show_fitting(self, done: int, total: int, bits: float) -> None:
+        """Show how far a model is fitted to a picture, on a terminal only.
+
+        Args:
+            done, total: steps.
+            bits: a sample, of what was looked at last.
+        """
+        if sys.stderr.isatty():
+            end = "\r" if done < total else "\r\033[K"
+            text = f"fitting {done}/{total}, {bits:.3f} bits a sample" if done < total else ""
+            print(f"\r\033[K{text}", end=end, file=sys.stderr, flush=True)
+
     def track(self, items: Iterable[T], verb: str, total: int) -> Iterator[T]:
         """Yield the items under a progress bar, shown for several items on a terminal only.
 

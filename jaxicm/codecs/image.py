@@ -278,6 +278,8 @@ def check_picture(image: np.ndarray) -> None:
 
 def check_header(header: Header) -> None:
     """Raise CorruptFile unless the header describes a picture that this codec can have made."""
+    if header.codec != CODEC_NAME:
+        raise CorruptFile(f"this is a file of the codec '{header.codec}', which lossy weights do not decode")
     if max(header.height, header.width) > SIDE_MAX or header.bit_depth != 8 or header.flags:
         raise CorruptFile(
             f"the header says {header.width}x{header.height}, {header.bit_depth} bits and flags {header.flags}; "

@@ -4,12 +4,14 @@ The section LATENT begins with a byte of the mode: 1, what `codecs.lossless_plan
 of `codecs.lossless_fallback` follows, which needs no weights. The header's flag 1 says that the last channel is alpha.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jaxicm.adapt import pixels
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.codecs import weights
 from jaxicm.codecs.lossless_fallback import is_synthetic, pack_simple, unpack_simple
@@ -17,8 +19,10 @@ from jaxicm.codecs.lossless_planes import PlaneCodec
 from jaxicm.codecs.weights import ModelInfo
 from jaxicm.compilation import use_compilation_cache
 from jaxicm.entropy.pixel_frozen import FrozenPixels
-from jaxicm.errors import CorruptFile, FileFormatError, InputError, UnknownWeights
+from jaxicm.entropy.pixel_update import Update
+from jaxicm.errors import CorruptFile, FileFormatError, InputError, OptionError, UnknownWeights
 from jaxicm.models.lossless import LosslessConfig
+from jaxicm.models.lossless_frozen import model_from_arrays
 from jaxicm.stopwatch import Stopwatch
 
 CODEC_NAME = "lossless"
@@ -28,6 +32,10 @@ NO_WEIGHTS = bytes(weights.DIGEST_BYTES)
 """Stands for the weights in files that need none."""
 TINY = 4096
 """Samples below which a simple payload is always tried."""
+CLEARLY_SIMPLE = 0.3
+"""Bits a sample below which the learned model is not tried any more."""
+EFFORT_STEPS = (0, 8, 16, 25, 40, 60, 90, 150, 250, 500)
+"""Steps of fitting the model to a picture, by effort."""
 ALPHA_FLAG = 1
 SIMPLE, LEARNED = 0, 1
 
@@ -39,7 +47,7 @@ class LosslessResult:
     Attributes:
       data: the file.
       mode: "learned" or "simple".
-      timings_s: seconds by part: "entropy" (networks), "coder", "simple".
+      timings_s: seconds by part: "entropy" (networks), "coder", "simple", "fitting".
       estimated_bits: ideal code length of the samples; of a simple payload, its size.
     """
 
@@ -68,8 +76,8 @@ class LosslessCodec:
         use_compilation_cache()
         self.info = info
         self.config: LosslessConfig = weights.config_from_info(LosslessConfig, info)
-        model = FrozenPixels.from_arrays(weights.part(arrays, "pixels"), self.config.pixels)
-        self._planes = PlaneCodec(model, self.config.colour)
+        self._model = model_from_arrays(weights.part(arrays, "pixels"), self.config)
+        self._planes = PlaneCodec(self._model, self.config.colour)
 
     @classmethod
     def load(cls, path: Path) -> "LosslessCodec":
@@ -84,36 +92,51 @@ class LosslessCodec:
         """
         return self.encode_detail(samples, **options).data
 
-    def encode_detail(self, samples: np.ndarray, *, icc: bytes | None = None, verify: bool = False) -> LosslessResult:
+    def encode_detail(
+        self,
+        samples: np.ndarray,
+        *,
+        effort: int = 0,
+        icc: bytes | None = None,
+        verify: bool = False,
+        progress: Callable[[int, int, float], None] | None = None,
+    ) -> LosslessResult:
         """Compress a picture and report how.
 
         Args:
           samples: uint8 or uint16 `[H, W]` grey, `[H, W, 2]` grey and alpha, `[H, W, 3]` RGB, `[H, W, 4]` RGBA, sides 1
             to 16384.
+          effort: 0 to 9, how long the model is fitted to the picture before it is coded (see `EFFORT_STEPS`); decoding
+            takes the same time. Pictures of 16 bit, or with a side below 128 pixels, are not fitted.
           icc: colour profile to carry along.
           verify: decode the file and compare every sample.
+          progress: told the steps of fitting done, those in all, and the bits a sample of what was looked at last.
 
         Returns:
           The file and its circumstances.
 
         Raises:
           InputError: if the array is no such picture.
+          OptionError: if the effort is out of range.
         """
         check_samples(samples)
+        if effort not in range(len(EFFORT_STEPS)):
+            raise OptionError(f"effort must be a whole number from 0 to {len(EFFORT_STEPS) - 1}, got {effort}")
         watch = Stopwatch()
         planes = samples if samples.ndim == 3 else samples[..., None]
         channels = planes.shape[2]
-        mode, payload, bits = SIMPLE, b"", float("inf")
+        candidates: list[tuple[int, bytes, float]] = []
         if samples.size <= TINY or is_synthetic(samples):
             with watch.part("simple"):
-                payload = pack_simple(samples)
-                bits = 8.0 * len(payload)
-        learned = self._planes.encode(planes, _groups(channels), watch)
-        if mode == SIMPLE and (not payload or len(learned.payload) < len(payload)):
-            mode, payload, bits = LEARNED, learned.payload, learned.ideal_bits
-        if len(payload) > samples.nbytes:
-            mode, payload = SIMPLE, pack_simple(samples)
-            bits = 8.0 * len(payload)
+                simple = pack_simple(samples)
+            candidates.append((SIMPLE, simple, 8.0 * len(simple)))
+        if not candidates or 8 * len(candidates[0][1]) > CLEARLY_SIMPLE * samples.size:
+            for update in self._updates(samples, effort, watch, progress):
+                learned = self._planes.encode(planes, _groups(channels), watch, update)
+                candidates.append((LEARNED, learned.payload, learned.ideal_bits))
+            if min(len(payload) for _, payload, _ in candidates) > samples.nbytes:
+                candidates.append((SIMPLE, pack_simple(samples), 8.0 * samples.nbytes))
+        mode, payload, bits = min(candidates, key=lambda candidate: len(candidate[1]))
         header = Header(
             codec=CODEC_NAME,
             weights=NO_WEIGHTS if mode == SIMPLE else bytes.fromhex(self.info.digest)[: weights.DIGEST_BYTES],
@@ -132,6 +155,17 @@ class LosslessCodec:
             self._verify(data, samples)
         return LosslessResult(data, ("simple", "learned")[mode], watch.seconds, bits)
 
+    def _updates(
+        self, samples: np.ndarray, effort: int, watch: Stopwatch, progress: Callable[[int, int, float], None] | None
+    ) -> list[Update | None]:
+        """Return the changes of the model to try: none at all, and what fits the picture."""
+        if not effort or samples.dtype != np.uint8 or not isinstance(self._model, FrozenPixels):
+            return [None]
+        colour = samples if samples.ndim == 2 else samples[..., :3] if samples.shape[2] >= 3 else samples[..., 0]
+        with watch.part("fitting"):
+            update = pixels.fit(self._model, self.config, colour, EFFORT_STEPS[effort], progress=progress)
+        return [None] if update is None else [None, update]
+
     def encode_tensor(self, tensor: np.ndarray) -> bytes:
         """Compress any number of channels, each on its own, to bytes without a header.
 
@@ -149,7 +183,8 @@ class LosslessCodec:
         Raises:
           CorruptFile, TruncatedFile: if the data are damaged.
         """
-        return self._planes.decode(data, *shape[:2], [(c,) for c in range(shape[2])], dtype, Stopwatch())
+        height, width, channels = shape
+        return self._planes.decode(data, height, width, [(c,) for c in range(channels)], dtype, Stopwatch())
 
     def decode(self, data: bytes) -> np.ndarray:
         """Decompress a file to the samples that were encoded.
@@ -175,8 +210,8 @@ class LosslessCodec:
             )
         watch = Stopwatch()
         (_, payload), shape, dtype = _payload(sections), _shape(header), _dtype(header)
-        channels = shape[2] if len(shape) == 3 else 1
-        samples = self._planes.decode(payload, *shape[:2], _groups(channels), dtype, watch)
+        groups = _groups(shape[2] if len(shape) == 3 else 1)
+        samples = self._planes.decode(payload, header.height, header.width, groups, dtype, watch)
         return LosslessDecoded(samples.reshape(shape), watch.seconds)
 
     def _verify(self, data: bytes, samples: np.ndarray) -> None:
@@ -194,6 +229,8 @@ def decode_simple(header: Header, sections: list[Section]) -> LosslessDecoded | 
     Raises:
       FileFormatError: a subclass says why the file cannot be decoded.
     """
+    if header.codec != CODEC_NAME:
+        raise CorruptFile(f"this is a file of the codec '{header.codec}', not a lossless one; use its weights")
     check_header(header)
     mode, payload = _payload(sections)
     if mode != SIMPLE:

@@ -22,7 +22,8 @@ WEBP_SIDE_MAX = 16383
 Buffer = bytes | memoryview
 
 _EQUAL_SHARE = 0.25
-"""Share of pixels equal to both neighbours from which a picture counts as drawn; photographs had 0.001 to 0.12."""
+"""Share of pixels equal to both neighbours from which a picture counts as drawn. Screens have 0.7 and
+more; 38 of 416 photographs reach it too, those with a flat background, which costs only the time of a try."""
 _GREY_LEVELS = 32
 _SAMPLED_ROWS = 128
 _LZMA_BESIDE_WEBP = 1 << 20
@@ -154,7 +155,7 @@ def _inflate(data: Buffer, size_bytes: int) -> bytes:
     return found
 
 
-def _samples(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def _samples(data: Buffer, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype).reshape(shape)
 
 

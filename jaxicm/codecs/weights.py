@@ -153,7 +153,10 @@ def load_trainable(path: Path) -> dict[str, Any]:
 
     arrays, info = read(path)
     if info.is_lossless:
-        pixels = config_from_info(LosslessConfig, info).pixels
+        lossless: LosslessConfig = config_from_info(LosslessConfig, info)
+        if lossless.masked is not None:
+            raise InputError(f"{path}: released masked models cannot be trained on; go on from the run folder instead")
+        pixels = lossless.pixels
         return {"pixels": FrozenPixels.from_arrays(part(arrays, "pixels"), pixels).thaw()}
     config: ImageConfig = config_from_info(ImageConfig, info)
     if config.recurrent is not None:

@@ -13,6 +13,7 @@ coefficients are clipped to [-2, 2], not squashed by tanh; the mixture's weights
 posterior from the channels before.
 """
 
+import itertools
 import random
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -202,8 +203,8 @@ def predicted_entropy(found: Parameters) -> Array:
       found: mixtures `[...]`.
 
     Returns:
-      int32 `[...]`: the weighted mean of the scale indices, summed over the channels, in quarters, rounded down. Weights
-      are powers of two with a straight line in between.
+      int32 `[...]`: the weighted mean of the scale indices, summed over the channels, in quarters, rounded down. The
+      weights are powers of two with straight lines in between.
     """
     index, scale = (jax.lax.stop_gradient(value).astype(jnp.int32) for value in (found.weight, found.scale))
     weight = jnp.left_shift(STEPS_PER_OCTAVE + index % STEPS_PER_OCTAVE, index // STEPS_PER_OCTAVE)[..., 0, :]
@@ -282,7 +283,7 @@ class Masked(nn.Module):
         for _ in range(self.config.scales if scales is None else scales):
             grids.append(grids[-1][:, 1::2, 1::2])
         z, found = None, []
-        for target, coarser in reversed(list(zip(grids, grids[1:], strict=False))):
+        for target, coarser in reversed(list(itertools.pairwise(grids))):
             height, width = target.shape[1:3]
             if z is None:
                 z = jnp.zeros((len(x), height, width, self.config.features))

@@ -18,7 +18,6 @@ from jaxicm.entropy.masked import (
     CHANNELS,
     COEFFICIENT,
     MaskedConfig,
-    Parameters,
     choose,
     network,
     parameters,
@@ -100,9 +99,7 @@ class FrozenMasked:
         steps = sum(len(config.order) * step / 4**scale for scale in range(config.scales))
         return steps + sum(upsample / 4**scale for scale in range(1, config.scales))
 
-    def coder(
-        self, height: int, width: int, low: Sequence[int], high: Sequence[int], depth: int = 8
-    ) -> "MaskedCoder":
+    def coder(self, height: int, width: int, low: Sequence[int], high: Sequence[int], depth: int = 8) -> "MaskedCoder":
         """Start coding a picture.
 
         Args:
@@ -141,31 +138,37 @@ class MaskedStep:
 
 @dataclass(frozen=True)
 class _Pixels:
-    """Pixels of a step: where they are `[n]`, their upsampled samples `[n, 3]`, their mixtures."""
+    """Pixels of a step: where they are `[n]`, their upsampled samples `[n, 3]`, their mixtures as in `Parameters`."""
 
     row: np.ndarray
     column: np.ndarray
     start: np.ndarray
-    found: Parameters
+    weight: np.ndarray
+    shift: np.ndarray
+    scale: np.ndarray
+    coefficient: np.ndarray
 
 
 class MaskedCoder:
     """Iterates over the steps of one picture, channel by channel; `start` comes first.
 
     Attributes:
+      scales: subsamplings of this picture.
       coarsest: (height, width) of the grid whose samples `start` takes.
       samples: int32 `[H, W, C]`, complete after the iteration.
       network_calls: evaluated so far.
     """
 
-    def __init__(
-        self, model: FrozenMasked, size: tuple[int, int], low: Sequence[int], high: Sequence[int], depth: int
-    ):
+    def __init__(self, model: FrozenMasked, size: tuple[int, int], low: Sequence[int], high: Sequence[int], depth: int):
         self._model, self._size, self._low, self._high, self._depth = model, size, low, high, depth
-        self._scales = effective_scales(model.config.scales, *size)
-        self.coarsest = (size[0] >> self._scales, size[1] >> self._scales)
+        self.scales = effective_scales(model.config.scales, *size)
+        self.coarsest = (size[0] >> self.scales, size[1] >> self.scales)
         self.samples = np.zeros((*self.coarsest, len(low)), np.int32)
         self.network_calls = 0
+
+    def select_coarsest(self, x: np.ndarray) -> np.ndarray:
+        """Return the samples of the coarsest grid of a picture int32 `[H, W, C]`."""
+        return subsample(x, self.scales)
 
     def start(self, values: np.ndarray) -> None:
         """Take the samples of the coarsest grid, int32 `[h, w, C]`.
@@ -179,8 +182,8 @@ class MaskedCoder:
 
     def __iter__(self) -> Iterator[MaskedStep]:
         model, config = self._model, self._model.config
-        z = after = None
-        for scale in reversed(range(self._scales)):
+        after = None
+        for scale in reversed(range(self.scales)):
             height, width = (side >> scale for side in self._size)
             self.samples = _repeat(self.samples, height, width)
             known = np.zeros((height, width), bool)
@@ -196,7 +199,7 @@ class MaskedCoder:
                     yield MaskedStep(self, scale, pixels, channel)
                 known[pixels.row, pixels.column] = True
 
-    def _evaluate(self, z: jax.Array | None, known: np.ndarray, position: int) -> tuple[jax.Array, _Pixels]:
+    def _evaluate(self, z: jax.Array, known: np.ndarray, position: int) -> tuple[jax.Array, _Pixels]:
         """Run the network: its new context, and the pixels that the step codes."""
         self.network_calls += 1
         config = self._model.config
@@ -208,23 +211,21 @@ class MaskedCoder:
         cell_row, cell_column = np.nonzero(valid)
         row, column = np.divmod(np.asarray(where)[valid], config.sides[1])
         row, column = row + cell_row * config.sides[0], column + cell_column * config.sides[1]
-        found = jax.tree.map(lambda value: np.asarray(value)[valid], found)
-        return after, _Pixels(row, column, samples[row, column], found)
+        return after, _Pixels(row, column, samples[row, column], *(np.asarray(value)[valid] for value in found))
 
     def mixture(self, pixels: _Pixels, channel: int) -> Mixture:
         """Return the distributions of a channel, given what is filled in of the channels before."""
-        found, up = pixels.found, self._depth - 8
-        shift = found.shift[:, channel]
+        up, shift = self._depth - 8, pixels.shift[:, channel]
         mean = shift << up if up >= 0 else shift >> -up
         mean += pixels.start[:, channel : channel + 1] << MEAN_FRAC
         if channel:
             distance = self.samples[pixels.row, pixels.column] - pixels.start[:, : len(self._low)]
-            moved = sum(found.coefficient[:, k] * distance[:, c : c + 1] for c, k in enumerate(_BELOW[channel]))
+            moved = sum(pixels.coefficient[:, k] * distance[:, c : c + 1] for c, k in enumerate(_BELOW[channel]))
             half = 1 << (COEFFICIENT.frac - MEAN_FRAC - 1)
             mean += (moved + half) >> (COEFFICIENT.frac - MEAN_FRAC)
-        scale = np.clip(found.scale[:, channel] + up * STEPS_PER_OCTAVE, 0, SCALE_MAX)
+        scale = np.clip(pixels.scale[:, channel] + up * STEPS_PER_OCTAVE, 0, SCALE_MAX)
         low, high = (np.full(len(mean), bound[channel], np.int32) for bound in (self._low, self._high))
-        return Mixture(mean.T, scale.T, found.weight[:, 0].T, low, high)
+        return Mixture(mean.T, scale.T, pixels.weight[:, 0].T, low, high)
 
 
 def _repeat(samples: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -111,10 +111,10 @@ def observe(taps: Array, rough: Array, channels: int, depth: Array | int = 8) ->
       The observation.
     """
     n, count = taps.shape[0], taps.shape[1] // channels
-    base = sum(taps[:, channels * k : channels * (k + 1)] for k in range(BASE))
+    base = taps[:, : BASE * channels].reshape(n, BASE, channels).sum(axis=1)
     difference = (taps << BASE_FRAC) - jnp.tile(base, (1, count))
     near = jnp.abs(difference[:, : channels * NEAR])
-    activity = sum(near[:, channels * k : channels * (k + 1)] for k in range(NEAR))
+    activity = near.reshape(n, NEAR, channels).sum(axis=1)
     total = jnp.maximum(jnp.sum(activity, axis=1), 1 << (_ACTIVITY_SHIFT + EXPONENT_MIN))
     exponent = 31 - _ACTIVITY_SHIFT - jax.lax.clz(total)
     down = two_to(-exponent)[:, None]

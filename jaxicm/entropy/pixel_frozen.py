@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxicm.entropy.pixel_coder import PixelCoder
 from jaxicm.entropy.pixel_network import Layer
+from jaxicm.entropy.pixel_update import BIAS_FRAC, Update, adapted
 from jaxicm.entropy.pixels import Kernel, Networks, PixelConfig, assemble, kernels
 from jaxicm.errors import CorruptFile, ExactnessError
 from jaxicm.nn import exact
@@ -61,6 +62,36 @@ class FrozenPixels:
             params[f"b_{name}"] = exact.real_bias(bias, self.kernels[name].exponent, kernels(self.config)[name].x)
         return params
 
+    def updated(self, update: Update) -> "FrozenPixels":
+        """Return the model with the steps of an update added.
+
+        Raises:
+          ExactnessError: if a sum could leave the exact range then.
+        """
+        frozen, biases = dict(self.kernels), dict(self.biases)
+        for name, steps in update.items():
+            if name.startswith("b_"):
+                own = name.removeprefix("b_")
+                shift = self.kernels[own].exponent.astype(int) + kernels(self.config)[own].x.frac - BIAS_FRAC
+                moved = self.biases[own] + np.floor(np.ldexp(steps.astype(np.float64), shift) + 0.5).astype(np.int64)
+                biases[own] = np.clip(moved, -(2**30), 2**30).astype(np.int32)
+            else:
+                moved = self.kernels[name].weight.astype(np.int32) + steps
+                weight = np.clip(moved, -exact.WEIGHT_MAX, exact.WEIGHT_MAX).astype(np.int8)
+                frozen[name] = FrozenKernel(weight, self.kernels[name].exponent)
+        model = FrozenPixels(self.config, frozen, biases)
+        model.proof()
+        return model
+
+    def step_sizes(self, channels: int) -> dict[str, np.ndarray]:
+        """Return how much one step of an update changes each parameter, broadcastable to its shape."""
+        return {
+            name: np.full(1, 2.0**-BIAS_FRAC, np.float32)
+            if name.startswith("b_")
+            else np.ldexp(np.float32(1), -self.kernels[name].exponent.astype(np.int32))[:, None, :]
+            for name in adapted(self.config, channels)
+        }
+
     def proof(self) -> dict[str, float]:
         """Return the worst-case sum of each layer as a fraction of 2**24; raises ExactnessError from 1 on."""
         worst = {}
@@ -97,7 +128,7 @@ class FrozenPixels:
             if found is None or found.dtype != dtype or found.shape != shape:
                 what = "nothing" if found is None else f"{found.dtype} {found.shape}"
                 raise CorruptFile(
-                    f"weights: '{name}' should be {np.dtype(dtype)} {shape}, found {what}; get an intact copy of the file"
+                    f"weights: '{name}' should be {np.dtype(dtype)} {shape}, found {what}; get an intact copy of them"
                 )
             return found
 

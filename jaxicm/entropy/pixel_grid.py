@@ -52,7 +52,9 @@ class PixelGrid:
         first, last = start // columns, (stop - 1) // columns + 1
         inside = slice(start - first * columns, stop - first * columns)
         for t, (r, c) in enumerate(phase.taps):
-            (down, i), (right, j) = (divmod(p + d, k) for p, d, k in zip(phase.position, (r, c), self._cell, strict=True))
+            (down, i), (right, j) = (
+                divmod(p + d, k) for p, d, k in zip(phase.position, (r, c), self._cell, strict=True)
+            )
             top, left = self._margin + down, self._margin + right
             rows = self._padded[i, j][top + first : top + last, left : left + columns]
             out[:, t] = rows.reshape(-1, self._channels)[inside]

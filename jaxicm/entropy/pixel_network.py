@@ -1,5 +1,8 @@
 """One step of the pixel model as pure functions: trunk, then a head for each channel given the channels before it.
 
+The mean of a channel is a sum of several linear predictions from the taps, each times a gate that the head computes: a
+linear filter that follows the content, which a small network of sums alone learns badly.
+
 Training (`entropy.pixels`) and coding (`entropy.pixel_coder`) call the same functions, so they agree bit for bit.
 """
 
@@ -25,6 +28,8 @@ from jaxicm.ops.quantize import clip_towards, floor_ste, round_ste
 HIDDEN = Fixed(5, 0, 255)
 SHIFT = Fixed(8, -2047, 2047)
 """Format of the terms of a mean, relative to the local activity."""
+GATE = Fixed(6, -127, 127)
+"""Format of the gates of the linear predictions."""
 EIGHTHS = Fixed(3, -127, 127)
 """Format of scales and weights: octaves."""
 MEAN_LIMIT = 2.0**22
@@ -45,8 +50,8 @@ class Head(NamedTuple):
 
     Attributes:
       hidden: from the trunk's features and the channels before.
-      out: to K weights, K means, K scales.
-      across: `[PREVIOUS * c, 1]`, from the channels before straight to the mean; None for the first.
+      out: to K weights, K means, K scales, E gates.
+      across: `[PREVIOUS * c, E]`, from the channels before to the linear predictions; None for the first.
     """
 
     hidden: Layer
@@ -59,7 +64,7 @@ class Sight(NamedTuple):
 
     Attributes:
       hidden: `[N, H]` of `HIDDEN`.
-      linear: `[N, C]` of `SHIFT`, the linear prediction of each channel from the taps.
+      linear: `[N, C * E]` of `SHIFT`, the linear predictions of each channel from the taps.
       base, exponent: of the observation.
     """
 
@@ -93,7 +98,7 @@ def look(seen: Observation, layers: Sequence[Layer], linear: Layer) -> Sight:
     Args:
       seen: the observation, F features.
       layers: `[F, H]`, then `[H, H]` each, added to what they read.
-      linear: `[T * C, C]`, from the differences of the taps straight to the means.
+      linear: `[T * C, C * E]`, from the differences of the taps to the linear predictions.
 
     Returns:
       What the heads read.
@@ -120,12 +125,17 @@ def predict(sight: Sight, previous: Array | None, channel: int, head: Head) -> P
     """
     width = sight.hidden.shape[1]
     total = exact.dot(sight.hidden, head.hidden.kernel[:width]) + head.hidden.bias
-    shift = sight.linear[:, channel : channel + 1]
+    experts = sight.linear.shape[1] // sight.base.shape[1]
+    linear = sight.linear[:, experts * channel : experts * (channel + 1)]
     if previous is not None and head.across is not None:
         total = total + exact.dot(previous, head.hidden.kernel[width:])
-        shift = shift + exact.requantize(apply(previous, head.across), SHIFT)
+        linear = linear + exact.requantize(apply(previous, head.across), SHIFT)
     out = apply(exact.requantize(total, HIDDEN), head.out)
-    weight, mean, scale = jnp.split(out, 3, axis=1)
+    mixtures = (out.shape[1] - experts) // 3
+    weight, mean, scale, gate = jnp.split(out, (mixtures, 2 * mixtures, 3 * mixtures), axis=1)
+    # 16 products below 127 * 4094 stay within 2**24.
+    shift = jnp.sum(exact.requantize(gate, GATE) * linear, axis=1, keepdims=True)
+    shift = exact.requantize(shift, SHIFT)
     octaves = sight.exponent[:, None].astype(jnp.float32) * STEPS_PER_OCTAVE
     up = two_to(sight.exponent + MEAN_FRAC)[:, None]
     first = (sight.base[:, channel : channel + 1] << (MEAN_FRAC - BASE_FRAC)).astype(jnp.float32)

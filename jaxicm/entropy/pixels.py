@@ -42,6 +42,7 @@ class PixelConfig:
       layers: of the trunk.
       head: width of a channel's head.
       mixtures: logistics that make up a distribution.
+      experts: linear predictions of a mean that are gated and summed.
     """
 
     cell: str = "2x2"
@@ -54,6 +55,7 @@ class PixelConfig:
     layers: int = 2
     head: int = 64
     mixtures: int = 3
+    experts: int = 6
 
     def __post_init__(self):
         for key, holds, rule in (
@@ -63,6 +65,7 @@ class PixelConfig:
             ("biases", self.biases >= 1, "must be at least 1"),
             ("taps", 12 <= self.taps <= 60, "must be 12 to 60"),
             ("layers", self.layers >= 1, "must be at least 1"),
+            ("experts", 1 <= self.experts <= 16, "must be 1 to 16"),
             ("mixtures", 1 <= self.mixtures <= 16, "must be 1 to 16"),
         ):
             if not holds:
@@ -103,16 +106,16 @@ class Kernel:
 
 def kernels(config: PixelConfig) -> dict[str, Kernel]:
     """List the layers of a phase by name."""
-    taps, hidden, head, out = config.taps * CHANNELS, config.hidden, config.head, 3 * config.mixtures
+    taps, hidden, head, out = config.taps * CHANNELS, config.hidden, config.head, 3 * config.mixtures + config.experts
     inputs = pixel_context.feature_count(config.taps, CHANNELS)
     layers = {"w0": Kernel(inputs, hidden, pixel_context.FEATURE)}
-    layers["taps"] = Kernel(taps, CHANNELS, pixel_context.FEATURE, biased=False, start=0.0)
+    layers["taps"] = Kernel(taps, CHANNELS * config.experts, pixel_context.FEATURE, biased=False, start=0.2)
     layers |= {f"w{k}": Kernel(hidden, hidden, HIDDEN, start=0.7) for k in range(1, config.layers)}
     for c in range(CHANNELS):
         layers[f"u{c}"] = Kernel(hidden + PREVIOUS * c, head, pixel_context.FEATURE)
         layers[f"o{c}"] = Kernel(head, out, HIDDEN, start=0.1)
         if c:
-            layers[f"across{c}"] = Kernel(PREVIOUS * c, 1, pixel_context.FEATURE, biased=False, start=0.0)
+            layers[f"across{c}"] = Kernel(PREVIOUS * c, config.experts, pixel_context.FEATURE, biased=False, start=0.0)
     return layers
 
 
@@ -150,7 +153,7 @@ class Pixels(nn.Module):
             start = nn.initializers.normal(k.start / k.inputs**0.5) if k.start else nn.initializers.zeros
             weights[name] = self.param(name, start, (banks, k.inputs, k.outputs))
             if k.biased:
-                first = _spread(c.mixtures) if name.startswith("o") else nn.initializers.constant(0.1)
+                first = _spread(c.mixtures, c.experts) if name.startswith("o") else nn.initializers.constant(0.1)
                 biases[name] = self.param(f"b_{name}", first, (c.biases, banks, k.outputs))
         self.weights, self.offsets = weights, biases
 
@@ -203,9 +206,7 @@ class Pixels(nn.Module):
             for r, k in phase.taps:
                 (down, a), (right, b) = divmod(i + r, rows), divmod(j + k, columns)
                 whole = padded[a, b]
-                parts.append(
-                    whole[:, margin + down : margin + down + height, margin + right : margin + right + width]
-                )
+                parts.append(whole[:, margin + down : margin + down + height, margin + right : margin + right + width])
             # XLA's CPU back end would gather the taps anew for everything that reads them.
             taps = jax.lax.optimization_barrier(jnp.concatenate(parts, axis=-1)).reshape(-1, c.taps * CHANNELS)
             where = rough[:, i // 2 :: rows // 2, j // 2 :: columns // 2].reshape(taps.shape[0], -1)
@@ -231,12 +232,13 @@ class Pixels(nn.Module):
         return jnp.stack(bits, axis=1)
 
 
-def _spread(mixtures: int):
-    """Start the components with the same mean and different scales, from narrow to wide."""
+def _spread(mixtures: int, experts: int):
+    """Start the components with the same mean and different scales, from narrow to wide; one gate is open."""
 
     def start(key: Array, shape: tuple[int, ...]) -> Array:
         del key
         scales = np.linspace(-2.0, 0.0, mixtures) if mixtures > 1 else np.array([-1.5])
-        return jnp.broadcast_to(jnp.concatenate([jnp.zeros(2 * mixtures), jnp.asarray(scales, jnp.float32)]), shape)
+        row = np.concatenate([np.zeros(2 * mixtures), scales, np.eye(experts)[0]])
+        return jnp.broadcast_to(jnp.asarray(row, jnp.float32), shape)
 
     return start

@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -102,12 +102,13 @@ def _whole_codec(
     model: str, pixels: np.ndarray, quick: bool, quality: float, notes: list[str], say: Callable[[str], None]
 ) -> dict[str, Any]:
     import jaxicm
+    from jaxicm.codecs.image import ImageCodec
     from jaxicm.evaluate.bench_coder import coder_speeds
     from jaxicm.evaluate.bench_compressai import compressai_speeds
     from jaxicm.evaluate.bench_picture import fill, time_codec
     from jaxicm.evaluate.bench_process import peak_memory, start_seconds
 
-    codec = jaxicm.load(model)
+    codec = cast(ImageCodec, jaxicm.load(model))
     side = QUICK_SIDE if quick else LARGE_SIDE
     small_picture, large_picture = fill(pixels, *SMALL), fill(pixels, side, side)
     say(f"pictures of {SMALL[1]}x{SMALL[0]} and {side}x{side}")

@@ -25,8 +25,8 @@ class Encoded:
     Attributes:
         data: the whole file.
         seconds: that encoding took, by the subject's clock.
-        parts_s: seconds by part: "analysis", "entropy" (probability networks), "coder", "synthesis", "simple" (no networks);
-            what is missing to `seconds` is the container. Empty for conventional codecs.
+        parts_s: seconds by part: "analysis", "entropy" (probability networks), "coder", "synthesis", or "simple" (no
+            networks); what is missing to `seconds` is the container. Empty for conventional codecs.
     """
 
     data: bytes
@@ -148,18 +148,17 @@ class Learned:
 
 
 class LearnedLossless(Learned):
-    """A learned lossless codec of this package. Its one setting, 0, stands for all that it does."""
+    """A learned lossless codec of this package. Its setting is the effort of the encoder, 0 to 9."""
 
     default = (0.0,)
 
     def check(self, setting: float) -> None:
-        """Refuse any quality but 0."""
-        if setting != 0:
-            raise OptionError(f"{self.title}: a lossless codec has no quality, only the setting 0; got {setting:g}")
+        """Refuse what is no effort."""
+        if setting not in range(10):
+            raise OptionError(f"{self.title}: the setting is the effort, a whole number from 0 to 9; got {setting:g}")
 
     def _encode(self, pixels: np.ndarray, setting: float) -> "LosslessResult":
-        del setting
-        return self._codec.encode_detail(pixels)
+        return self._codec.encode_detail(pixels, effort=int(setting))
 
     def _decode(self, data: bytes) -> tuple[np.ndarray, dict[str, float]]:
         result = self._codec.decode_detail(data)

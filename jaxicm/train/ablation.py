@@ -23,6 +23,7 @@ import jax
 from jaxicm.configuration import apply_overrides, to_dict
 from jaxicm.errors import ConfigError, TrainingError
 from jaxicm.media.files import atomic_write
+from jaxicm.train.ablation_lossless import measure_coding
 from jaxicm.train.config import CONFIG_FILE, TrainConfig, load_config, load_run_config
 from jaxicm.train.corpus import prepare_data
 from jaxicm.train.log import read_log
@@ -66,6 +67,7 @@ class Row:
       step_s: seconds of a step (CPU seconds on a CPU).
       loss: validation loss after the last step, in the variant's own objective.
       curve: "quality", "bpp", "psnr" and, if measured, "ms_ssim" lists of that validation.
+      coding: of a lossless codec, what `ablation_lossless.measure_coding` found.
     """
 
     variant: Variant
@@ -73,6 +75,7 @@ class Row:
     step_s: float
     loss: float
     curve: dict[str, list[float]]
+    coding: dict[str, float] | None = None
 
 
 def load_variants(path: Path) -> list[Variant]:
@@ -163,6 +166,8 @@ def _train(config: TrainConfig, base: TrainConfig, run: Path, budget_s: float, b
     last = measured[-1]
     curve = {key: last[key] for key in ("quality", "bpp", "psnr", "ms_ssim") if key in last}
     result = {"steps": steps, "step_s": budget_s / steps, "loss": last["loss"], "curve": curve}
+    if config.lossless is not None:
+        result["coding"] = measure_coding(run, config.lossless, corpus.held_out, last["loss"])
     kept = {"budget_s": budget_s, "config": to_dict(config), "result": result}
     atomic_write(run / RESULT_FILE, json.dumps(kept, indent=1).encode())
     return result

@@ -10,13 +10,13 @@ import numpy as np
 
 from jaxicm.codecs import weights
 from jaxicm.configuration import to_dict
-from jaxicm.entropy.pixel_frozen import FrozenPixels
 from jaxicm.entropy.progressive_frozen import FrozenProgressive
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent
 from jaxicm.errors import InputError
 from jaxicm.models.complexity import count_macs, count_parameters
 from jaxicm.models.image import ImageConfig, ImageModel
 from jaxicm.models.lossless import LosslessConfig
+from jaxicm.models.lossless_frozen import freeze_model
 
 _SIDE = 256
 
@@ -51,7 +51,7 @@ def freeze_parameters(
     description = {"profile": profile, "parameters": count_parameters(params), "steps": config.steps}
     description |= {"trained_on": trained_on, "curve": curve or [], "config": to_dict(config)}
     if isinstance(config, LosslessConfig):
-        pixels = FrozenPixels.freeze(params["pixels"], config.pixels)
+        pixels = freeze_model(params, config)
         kmac = round(pixels.macs_per_pixel() / 1000, 2)
         description |= {"kmac_per_pixel": {"entropy": kmac, "decode": kmac}}
         arrays = {f"pixels/{k}": v for k, v in pixels.to_arrays().items()}
@@ -125,7 +125,7 @@ def read_curve(path: Path) -> list[dict[str, float]]:
     """
     try:
         results = json.loads(path.read_text())["results"]
-        if "bpsp" in results:  # a lossless run has one point and no distortion
+        if "bpsp" in results and "psnr-rgb" not in results:  # a lossless run has one point and no distortion
             return [{"bpsp": round(results["bpsp"][0], 5), "bpp": round(results["bpp"][0], 5)}]
         columns = [results[key] for key in ("quality", "bpp", "psnr-rgb", "ms-ssim-rgb", "scale")]
         rows = sorted(row for row in zip(*columns, strict=True) if row[-1] == 100)

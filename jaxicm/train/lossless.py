@@ -21,8 +21,8 @@ class LosslessTraining:
       model: the networks.
       scales: at which a crop is coded; its sides must be divisible by 4 * 2**scales (not with `masked`).
       grey_share: share of the crops that are coded as grey pictures.
-      subsampled_share: share of the crops whose chroma is reduced to half and enlarged again first, as scanners, cameras
-        and JPEG leave it.
+      subsampled_share: share of the crops whose chroma is reduced to half and enlarged again first, as scanners,
+        cameras and JPEG leave it.
     """
 
     model: LosslessConfig = field(default_factory=LosslessConfig)

@@ -62,7 +62,8 @@ def test_any_file_comes_back(header, sections):
     "change",
     [
         {"codec": "jpeg"}, {"weights": b"short"}, {"height": 0}, {"height": (1 << 20) + 1}, {"width": -1},
-        {"width": 1 << 20, "height": 1 << 11}, {"channels": 2}, {"channels": 4}, {"bit_depth": 7}, {"bit_depth": 15}, {"bit_depth": 17},
+        {"width": 1 << 20, "height": 1 << 11}, {"channels": 2}, {"channels": 4}, {"bit_depth": 7}, {"bit_depth": 15},
+        {"bit_depth": 17},
         {"quality_q4": 15}, {"quality_q4": 1601}, {"colour": "xyz"}, {"flags": -1}, {"flags": 1 << 32},
     ],
 )  # fmt: skip
@@ -86,7 +87,7 @@ def with_valid_header_check(head):
     ("fields", "name"),
     [
         ("0201" + "00" * 8 + "080801c007", "version"),
-        ("0102" + "00" * 8 + "080801c007", "codec"),
+        ("0103" + "00" * 8 + "080801c007", "codec"),
         ("0101" + "00" * 8 + "000801c007", "height"),
         ("0101" + "00" * 8 + "08ffffff0701c007", "width"),
         ("0101" + "00" * 8 + "80804080804001c007", "height"),

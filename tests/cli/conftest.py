@@ -135,7 +135,10 @@ class FakeLosslessCodec:
 
     info = ModelInfo("lossless_fast", "fedcba9876543210fedc", "lossless_fast", config={"pixels": {}}, curve=[])
 
-    def encode_detail(self, samples: np.ndarray, *, icc: bytes | None = None, verify: bool = False) -> LosslessResult:
+    def encode_detail(
+        self, samples: np.ndarray, *, effort: int, progress: object, icc: bytes | None = None, verify: bool = False
+    ) -> LosslessResult:
+        del effort, progress
         channels = samples.shape[2] if samples.ndim == 3 else 1
         header = Header(
             "lossless", LOSSLESS_WEIGHTS, *samples.shape[:2], channels=3 if channels > 2 else 1,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jaxicm.cli.ablate import compare, print_rows
+from jaxicm.cli.ablate import compare, compare_lossless, print_lossless_rows, print_rows
 from jaxicm.train.ablation import BASE, Row, Variant
 
 BPP, PSNR, SSIM = [0.1, 0.3, 0.6, 1.0], [27.0, 30.0, 32.5, 35.0], [0.90, 0.95, 0.97, 0.985]
@@ -31,6 +31,21 @@ def test_the_table_shows_steps_and_differences(capsys):
     assert "25 seconds of training each" in lines[0]
     noise = next(line for line in lines if "noise" in line).split()
     assert noise == ["rounding", "noise", "100", "0.25", "1.5000", "+10.00", "+10.00"]
+
+
+def test_lossless_rows_are_compared_by_bits(capsys):
+    coding = {"bpsp": 4.0, "calls": 9, "kmac_per_pixel": 25.55, "side": 256, "encode_s": 1.5, "decode_s": 1.75}
+    base = Row(Variant(BASE, BASE, ()), 200, 0.125, 3.9, {}, coding)
+    other = Row(Variant("order", "4x4 fixed", ("x=1",)), 100, 0.25, 3.8, {}, coding | {"bpsp": 3.9, "calls": 36})
+    rows = compare_lossless([base, other])
+    assert [r["difference"] for r in rows] == pytest.approx([0, -2.5])
+    json.dumps(rows)
+    print_lossless_rows(rows, 25.0)
+    out = capsys.readouterr().out
+    lines = out.splitlines()
+    assert "bits/sample" in out and "25 seconds of training each; coding a crop of 256x256" in lines[0]
+    order = next(line for line in lines if "order" in line).split()
+    assert order == ["order", "4x4", "fixed", "100", "0.25", "3.9000", "-2.50", "36", "25.6", "1.50", "1.75"]
 
 
 def test_mistakes_are_found_before_time_is_spent(run, tmp_path):

@@ -139,6 +139,38 @@ def test_options_out_of_range_and_unreachable_targets(run, place, options, says)
     fails(run, "encode", "photo.png", "out.jicm", *options, says=says)
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--lossless", "--quality", "50"), "--lossless keeps every sample and takes no --quality; leave that out"),
+        (("--lossless", "--bpp", "1", "--psnr", "30"), "takes no --bpp or --psnr"),
+        (("--lossless", "--size", "4kB"), "takes no --size"),
+        (("--lossless", "--background", "white"), "takes no --background"),
+        (
+            ("--model", "lossless_fast", "-q", "50"),
+            "--model lossless_fast is lossless: it keeps every sample and takes",
+        ),
+        (("--lossless", "--model", "fast"), "--model fast is lossy and --lossless excludes it"),
+        (("--lossless", "--model", "nomodel"), "there is no model 'nomodel'"),
+    ],
+)
+def test_options_that_do_not_go_with_lossless(run, place, options, says):
+    fails(run, "encode", "photo.png", "out.jicm", *options, says=says)
+
+
+def test_lossless_files_are_not_encoded_again(run, place):
+    assert run("encode", "--lossless", "photo.png", "exact.jicm").code == 0
+    fails(run, "encode", "--lossless", "exact.jicm", "out.jicm", says="compressed file already")
+    Path("cut.jicm").write_bytes(Path("exact.jicm").read_bytes()[:-20])
+    fails(run, "decode", "cut.jicm", "out.png", says="cut.jicm: ")
+
+
+@pytest.mark.parametrize("words", [("demo", "photo.png", "--out", "out"), ("bench", "--picture", "photo.png")])
+def test_commands_for_lossy_models_refuse_lossless_ones(run, place, words):
+    says = f"`jaxicm {words[0]}` measures lossy models, --model lossless_fast is lossless"
+    fails(run, *words, "--model", "lossless_fast", says=says)
+
+
 def flipped(data):
     return data[:40] + bytes([data[40] ^ 4]) + data[41:]
 
@@ -245,7 +277,7 @@ def test_memory_that_does_not_suffice_is_no_bug(run, place, fake_codec, monkeypa
         (("eval", "fast", "photo.png", "--qualities", "a,b"), "is not a list of numbers"),
         (("eval", "fast", "photo.png", "--qualities", "0,50"), "from 1 to 100, got 0"),
         (("eval", "jpeg", "photo.png", "--qualities", "50.5"), "must be a whole number, got 50.5"),
-        (("eval", "slow", "photo.png"), "installed: fast; or a conventional codec: jpeg, "),
+        (("eval", "slow", "photo.png"), "installed: fast, lossless_fast; or a conventional codec: jpeg, "),
         (("eval", "jpeg", "photo.png", "--scales", "33"), "must hold numbers of 100, 75, 50, 25"),
         (("eval", "jpeg", "photo.png", "--label", "x"), "is no label; write KEY=VALUE"),
         (("eval", "jpeg", "photo.png", "--crops", "1"), "--crops needs --out"),

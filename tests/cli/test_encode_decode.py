@@ -165,4 +165,5 @@ def test_models_lists_the_zoo(run, fake_codec):
     text = run("models").out
     for word in ("fast", "0123456789abcdef", "1,234,567", "decode 12.5", "random numbers", "32.00"):
         assert word in text
+    assert "lossless_fast" in text
     assert json.loads(run("models", "--json").out)[0]["digest"] == fake_codec.info.digest

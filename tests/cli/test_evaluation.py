@@ -237,7 +237,8 @@ def test_a_lossless_codec_has_bits_per_sub_pixel_in_place_of_decibels(run, place
     assert done.code == 0
     sizes = [row["size_bytes"] for row in read("x.json")["pictures"]]
     bpsp = np.mean(sizes) * 8 / (40 * 56 * 3)
-    (heading,) = [line.split() for line in done.out.splitlines() if "bpsp" in line]
+    (heading,) = [line.split() for line in done.out.splitlines() if line.split()[:1] == ["quality"]]
+    assert done.out.splitlines()[0].endswith(" bpsp, every sample came back")
     (row,) = [line.split() for line in done.out.splitlines() if line.split()[:1] == ["0"]]
     assert heading[:4] == ["quality", "bpp", "bpsp", "MS-SSIM"]
     assert row[1:4] == [f"{3 * bpsp:.4f}", f"{bpsp:.4f}", "1.00000"]

@@ -33,7 +33,9 @@ def test_probabilities_of_all_symbols_sum_to_one():
 def test_gradients_are_finite_for_impossible_symbols():
     mean = jnp.array([[0.0, 1.0]])
     gradient = jax.grad(
-        lambda m, s: mixture_bits(jnp.float32([200.0]), jnp.float32(0), jnp.float32(255), m, s, jnp.zeros((1, 2))).sum(),
+        lambda m, s: mixture_bits(
+            jnp.float32([200.0]), jnp.float32(0), jnp.float32(255), m, s, jnp.zeros((1, 2))
+        ).sum(),
         argnums=(0, 1),
     )(mean, jnp.zeros((1, 2)))
     assert all(np.isfinite(g).all() for g in gradient)

@@ -61,13 +61,6 @@ def drive(coder, coarsest, code):
     return coder.samples
 
 
-def corner(coder, x):
-    """Return the samples of the coarsest grid."""
-    scales = (x.shape[0] // coder.coarsest[0]).bit_length() - 1
-    stride = 1 << scales
-    return x[stride - 1 :: stride, stride - 1 :: stride][: coder.coarsest[0], : coder.coarsest[1]]
-
-
 def encode(model, x, depth=8):
     """Return the stream, its ideal bits for each channel, and the steps' pixel numbers."""
     height, width, channels = x.shape
@@ -83,7 +76,7 @@ def encode(model, x, depth=8):
         bits[step.channel] += mixture.cost_bits(values) if len(values) else 0.0
         return values
 
-    assert np.array_equal(drive(coder, corner(coder, x), code), x)
+    assert np.array_equal(drive(coder, coder.select_coarsest(x), code), x)
     return encoder.finish(), bits, steps
 
 
@@ -91,7 +84,7 @@ def decode(model, data, x, depth=8):
     height, width, channels = x.shape
     coder = model.coder(height, width, (0,) * channels, ((1 << depth) - 1,) * channels, depth)
     decoder = IntervalDecoder(data)
-    samples = drive(coder, corner(coder, x), lambda step, mixture: pull_symbols(decoder, mixture))
+    samples = drive(coder, coder.select_coarsest(x), lambda step, mixture: pull_symbols(decoder, mixture))
     decoder.finish()
     return samples
 
@@ -183,9 +176,7 @@ def test_the_predicted_entropy_is_the_weighted_mean_of_the_scales():
     )
     linear = [[(8 + i % 8) << (i // 8) for i in row] for row in weight[:, 0].tolist()]
     sums = scale.sum(axis=1).tolist()
-    expected = [
-        4 * sum(a * b for a, b in zip(w, s, strict=True)) // sum(w) for w, s in zip(linear, sums, strict=True)
-    ]
+    expected = [4 * sum(a * b for a, b in zip(w, s, strict=True)) // sum(w) for w, s in zip(linear, sums, strict=True)]
     assert found.tolist() == expected
 
 
@@ -233,15 +224,15 @@ def test_jit_and_batch_change_no_bit_of_the_network(model):
 def test_the_coupling_is_the_same_integers_on_the_host(model):
     x = picture(4, 4)
     coder = model.coder(4, 4, LOW, HIGH)
-    coder.start(corner(coder, x))
+    coder.start(coder.select_coarsest(x))
     step = next(iter(coder))
     pixels = step._pixels
     distance = x[pixels.row, pixels.column][:, :3] - pixels.start  # any integers will do
     coder.samples[pixels.row, pixels.column] = pixels.start + distance
-    expected = masked.couple(jnp.asarray(pixels.found.coefficient, jnp.float32), jnp.asarray(distance, jnp.float32))
+    expected = masked.couple(jnp.asarray(pixels.coefficient, jnp.float32), jnp.asarray(distance, jnp.float32))
     for channel in range(3):
         mean = coder.mixture(pixels, channel).mean.T
-        shift = mean - 16 * pixels.start[:, channel : channel + 1] - pixels.found.shift[:, channel]
+        shift = mean - 16 * pixels.start[:, channel : channel + 1] - pixels.shift[:, channel]
         assert np.array_equal(shift, expected[:, channel])
     assert np.abs(expected[:, 1:]).max() > 0
 

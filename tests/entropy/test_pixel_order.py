@@ -53,4 +53,7 @@ def test_reach_covers_all_taps():
         cells = reach(order, 24)
         for phase in phases(order, 24):
             for r, c in phase.taps:
-                assert np.abs(np.floor_divide((phase.position[0] + r, phase.position[1] + c), (rows, columns))).max() <= cells
+                assert (
+                    np.abs(np.floor_divide((phase.position[0] + r, phase.position[1] + c), (rows, columns))).max()
+                    <= cells
+                )

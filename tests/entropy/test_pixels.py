@@ -15,7 +15,7 @@ from jaxicm.entropy.pixels import PixelConfig, Pixels
 from jaxicm.errors import ConfigError, CorruptFile, ExactnessError
 from jaxicm.ops.colour import forward
 
-TINY = PixelConfig(taps=12, hidden=16, head=8, mixtures=2, scales=3, biases=2)
+TINY = PixelConfig(taps=12, hidden=16, head=8, mixtures=2, scales=3, biases=2, experts=3)
 LOW, HIGH = (0, -255, -255), (255, 255, 255)
 
 
@@ -29,7 +29,8 @@ def initial(config: PixelConfig, seed: int = 0) -> dict:
     def draw(path, leaf):
         name = path[-1].key
         if name.startswith("b_o"):
-            return np.broadcast_to(np.repeat([0.0, 0.1, -1.0], config.mixtures), leaf.shape).astype(np.float32)
+            row = [*np.repeat([0.0, 0.1, -1.0], config.mixtures), *np.full(config.experts, 0.5)]
+            return np.broadcast_to(row, leaf.shape).astype(np.float32)
         spread = 0.1 if name.startswith("b_") else (0.1 if name[0] in "ta" else 0.7) / np.sqrt(leaf.shape[-2])
         return rng.normal(0, spread, leaf.shape).astype(np.float32)
 

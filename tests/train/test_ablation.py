@@ -119,7 +119,7 @@ def test_a_wrong_file_is_one_clear_error(config: TrainConfig, tmp_path: Path, va
     assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["ablation_recipe", "ablation_orders"])
+@pytest.mark.parametrize("name", ["ablation_recipe", "ablation_orders", "ablation_lossless"])
 def test_the_shipped_ablations_are_readable(name: str):
     variants = load_variants(Path(__file__).parents[2] / "configs" / f"{name}.py")
     assert len({variant.folder for variant in variants}) == len(variants) >= 5

@@ -39,7 +39,7 @@ def test_settings_are_changed_by_words_and_survive_json(config: TrainConfig):
         apply_overrides(config, ["data.loader=torch"])
 
 
-@pytest.mark.parametrize("name", ["image_fast", "image_tiny", "licmsp_base", "licmsp_extra"])
+@pytest.mark.parametrize("name", ["image_fast", "image_tiny", "licmsp_base", "licmsp_extra", "mspsm_paper"])
 def test_the_configurations_that_come_with_jaxicm_are_read(name: str):
     from jaxicm.train.config import load_config
 

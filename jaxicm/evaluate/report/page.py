@@ -10,6 +10,7 @@ from jaxicm.evaluate.report.comparison import Comparisons
 from jaxicm.evaluate.report.crop_section import crop_section
 from jaxicm.evaluate.report.curve_section import legend, rate_plots, task_plots
 from jaxicm.evaluate.report.entries import PictureSet
+from jaxicm.evaluate.report.lossless_section import lossless_section
 from jaxicm.evaluate.report.markup import Markup, join, tag
 from jaxicm.evaluate.report.palette import (
     DARK,
@@ -93,6 +94,7 @@ def _set_section(
         truth = "" if group.ground_truth in group.title else f" ({group.ground_truth} ground truth)"
         plots.append((f"task{index}", f"Task: {group.title}{truth}", task_plots(item, group, looks)))
     parts = [
+        ("lossless", "Lossless rates", lossless_section(item, looks)),
         ("bd", "Bjøntegaard deltas", bd_section(item, compared, looks)),
         ("speed", "Speed against rate", speed_section(item, compared, looks)),
         ("complexity", "Complexity", complexity_section(item, looks)),

@@ -12,6 +12,7 @@ from jaxicm.evaluate.report.run_files import Picture
 _ROWS = 6000
 _COLUMNS = (
     ("size_bytes", "bytes", 0),
+    ("bpsp", "bpsp", 4),
     ("psnr_rgb", "PSNR RGB dB", 2),
     ("psnr_yuv", "PSNR YUV dB", 2),
     ("ms_ssim", "MS-SSIM", 5),

@@ -12,8 +12,9 @@ from jaxicm.media.files import read_bytes
 
 _LARGEST, _LARGEST_SIDE, _SMALLEST_BPP = 1e15, 10**7, 1e-9
 """What lies beyond was not measured: numbers that would overflow the drawings."""
-_RESULTS = ("psnr-rgb", "psnr-yuv", "ms-ssim-rgb", "ms-ssim-db-rgb", "lpips", "encoding_time", "decoding_time")
-_MEASURES = ("psnr_rgb", "psnr_yuv", "ms_ssim", "ms_ssim_db", "lpips", "encode_s", "decode_s")
+_QUALITIES = ("psnr-rgb", "psnr-yuv", "ms-ssim-rgb", "ms-ssim-db-rgb", "lpips")
+_RESULTS = ("bpsp", *_QUALITIES, "encoding_time", "decoding_time")
+_MEASURES = ("bpsp", "psnr_rgb", "psnr_yuv", "ms_ssim", "ms_ssim_db", "lpips", "encode_s", "decode_s")
 
 
 @dataclass(frozen=True)

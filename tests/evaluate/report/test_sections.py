@@ -174,3 +174,25 @@ def test_plots_need_a_folder(make_run, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="the folder cannot be made"):
         write_plots(build_report([make_run("x")]), tmp_path / "file" / "plots")
+
+
+def test_points_without_loss_are_listed_the_lowest_rate_first(make_run, read_page):
+    """The ratio is computed here; a codec with one lossy point shows only the other."""
+    paths = {}
+    for stem, kind, rates in (("ours", "learned", [3.0, None]), ("old", "conventional", [4.5, 3.6])):
+        paths[stem] = make_run(stem, ((9.0, 12.0), (40.0, 50.0)), kind=kind)
+        content = json.loads(paths[stem].read_text())
+        content["results"] |= {"bpsp": rates, "encoding_time": [0.25, 0.5]}
+        paths[stem].write_text(json.dumps(content))
+    page = read_page(build_report(list(paths.values())).page)
+    rows = next(rows for _, rows in page.tables if rows[0][2][0] == "bpsp")
+    shown = [[cell[0].strip() for cell in row] for row in rows[1:]]
+    assert [(row[0], row[2], row[3], row[6]) for row in shown] == [
+        ("Ours", "3.0000", "100.0%", "0.250"),
+        ("Old", "3.6000", "120.0%", "0.500"),
+        ("Old", "4.5000", "150.0%", "0.250"),
+    ]  # fmt: skip
+
+
+def test_without_lossless_points_there_is_no_table_of_them(anchor_run):
+    assert "Lossless rates" not in build_report([anchor_run]).page

@@ -1,0 +1,1 @@
+"""Changing some parameters for one picture, where the true cost falls."""

@@ -1,0 +1,103 @@
+"""Fitting a lossless model to one picture before it is coded: biases and linear predictors follow the gradient.
+
+The changes are coded with the picture (see `entropy.pixel_update`), so what they cost counts in the loss.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from jaxicm.compilation import training_options
+from jaxicm.entropy.pixel_frozen import FrozenPixels
+from jaxicm.entropy.pixel_update import STEP_MAX, Update
+from jaxicm.models.lossless import LosslessConfig, LosslessModel
+
+CROP = 128
+"""Side of the crops; smaller pictures are not worth an update."""
+BATCH = 4
+SCALES = 3
+ALIGNMENT = 1 << SCALES
+"""Crops begin at multiples of it, so that they have the picture's own grids."""
+LEARNING_RATE = 4e-3
+_STEP_BITS = 1.0
+
+
+def fit(
+    model: FrozenPixels,
+    config: LosslessConfig,
+    picture: np.ndarray,
+    steps: int,
+    *,
+    seed: int = 0,
+    progress: Callable[[int, int, float], None] | None = None,
+) -> Update | None:
+    """Find changes of the model that shorten the code of a picture.
+
+    Args:
+      model: integers of the pixel model.
+      config: of the codec.
+      picture: uint8 `[H, W, 3]` or `[H, W]`.
+      steps: of the optimiser.
+      seed: of the crops.
+      progress: told the steps done, the steps in all, and the bits a sample of the last crops.
+
+    Returns:
+      The update, or None where the picture is too small or nothing would change.
+    """
+    height, width = picture.shape[:2]
+    if min(height, width) < CROP or steps < 1:
+        return None
+    grey = picture.ndim == 2
+    x = np.repeat(picture[..., None], 3, axis=2) if grey else picture
+    sizes = model.step_sizes(1 if grey else 3)
+    params = {name: jnp.asarray(value) for name, value in model.thaw().items()}
+    moved = {name: jnp.zeros(params[name].shape) for name in sizes}
+    state = _optimizer(steps).init(moved)
+    rng = np.random.default_rng(seed)
+    rate = _STEP_BITS / picture.size
+    for step in range(steps):
+        rows, columns = (rng.integers(0, (side - CROP) // ALIGNMENT + 1, BATCH) * ALIGNMENT for side in (height, width))
+        crops = np.stack([x[r : r + CROP, c : c + CROP] for r, c in zip(rows, columns, strict=True)])
+        moved, state, bits = _step(moved, state, params, sizes, crops, grey, np.float32(rate), config, steps)
+        if progress is not None:
+            progress(step + 1, steps, float(bits))
+    update = {name: np.asarray(jnp.round(moved[name] / sizes[name])) for name in sizes}
+    update = {name: np.clip(value, -STEP_MAX, STEP_MAX).astype(np.int32) for name, value in update.items()}
+    return update if any(value.any() for value in update.values()) else None
+
+
+def _optimizer(steps: int) -> optax.GradientTransformation:
+    return optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps, 0.05), b2=0.99)
+
+
+@partial(jax.jit, static_argnames=("config", "steps"), compiler_options=training_options() or None)
+def _step(
+    moved: dict[str, Array],
+    state: Any,
+    params: Mapping[str, Array],
+    sizes: Mapping[str, Array],
+    crops: Array,
+    grey: Array,
+    rate: Array,
+    config: LosslessConfig,
+    steps: int,
+) -> tuple[dict[str, Array], Any, Array]:
+    """Do one step; `rate` is the weight of the update's bits beside bits a sample."""
+
+    def loss(moved: dict[str, Array]) -> tuple[Array, Array]:
+        changed = {name: value + moved[name] if name in moved else value for name, value in params.items()}
+        greys = jnp.broadcast_to(jnp.asarray(grey), (len(crops),))
+        found = cast(Array, LosslessModel(config).apply({"params": {"pixels": changed}}, crops, greys, SCALES))
+        bits = found.sum() / crops.size * jnp.where(grey, 3.0, 1.0)
+        cost = sum(jnp.sum(jnp.log2(1 + jnp.abs(moved[name] / sizes[name]))) for name in moved)
+        return bits + rate * cost, bits
+
+    gradient, bits = jax.grad(loss, has_aux=True)(moved)
+    change, state = _optimizer(steps).update(gradient, state, moved)
+    return cast(dict[str, Array], optax.apply_updates(moved, change)), state, bits

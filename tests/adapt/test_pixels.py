@@ -1,0 +1,36 @@
+"""Fitting the pixel model to a picture."""
+
+import jax
+import numpy as np
+
+from jaxicm.adapt import pixels
+from jaxicm.entropy.pixel_frozen import FrozenPixels
+from jaxicm.entropy.pixel_update import adapted
+from jaxicm.entropy.pixels import PixelConfig
+from jaxicm.models.lossless import LosslessConfig, initial_parameters
+
+CONFIG = LosslessConfig(PixelConfig(scales=4, taps=12, hidden=8, layers=1, head=8, mixtures=1, experts=2))
+
+
+def model() -> FrozenPixels:
+    params = jax.tree.map(np.asarray, initial_parameters(CONFIG, 0)["pixels"])
+    return FrozenPixels.freeze(params, CONFIG.pixels)
+
+
+def test_the_code_of_the_picture_gets_shorter(photograph):
+    told = []
+    update = pixels.fit(model(), CONFIG, photograph(136, 128), 12, progress=lambda *line: told.append(line))
+    assert update is not None and update.keys() == adapted(CONFIG.pixels, 3).keys()
+    assert told[-1][:2] == (12, 12)
+    assert told[-1][2] < told[0][2]
+    model().updated(update)  # proves the bounds
+
+
+def test_grey_pictures_are_fitted(photograph):
+    update = pixels.fit(model(), CONFIG, photograph(128, 128)[..., 0], 3)
+    assert update is not None and update.keys() == adapted(CONFIG.pixels, 1).keys()
+
+
+def test_small_pictures_and_no_steps_change_nothing(photograph):
+    assert pixels.fit(model(), CONFIG, photograph(127, 300), 5) is None
+    assert pixels.fit(model(), CONFIG, photograph(128, 128), 0) is None
