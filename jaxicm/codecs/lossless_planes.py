@@ -89,7 +89,7 @@ class PlaneCodec:
             model = model.updated(update)
         for part, limits in zip(parts, bounds, strict=True):
             low, high = zip(*limits, strict=True)
-            coder, model = model.coder(height, width, low, high, depth), self._model
+            coder, model = _coder(model, height, width, low, high, depth, self._colour), self._model
             coarsest = coder.select_coarsest(part)
             for c, limit in enumerate(limits):
                 symbols = coarsest[..., c].reshape(-1)
@@ -141,7 +141,7 @@ class PlaneCodec:
         values = np.empty((height, width, channels), np.int32)
         for group, limits in zip(groups, bounds, strict=True):
             low, high = zip(*limits, strict=True)
-            coder, model = model.coder(height, width, low, high, depth), self._model
+            coder, model = _coder(model, height, width, low, high, depth, colour), self._model
             count = coder.coarsest[0] * coder.coarsest[1]
             coarsest = [decoder.pull(Uniform(count, *limit)).reshape(coder.coarsest) for limit in limits]
             coder.start(np.stack(coarsest, axis=-1))
@@ -163,6 +163,14 @@ class PlaneCodec:
                     raise CorruptFile("a decoded sample is out of range; get an intact copy of the file")
                 out[..., c] = plane if found is None else found.inverse(plane)
         return out
+
+
+def _coder(
+    model: FrozenModel, height: int, width: int, low: Sequence[int], high: Sequence[int], depth: int, colour: str
+) -> PixelCoder | MaskedCoder:
+    if isinstance(model, FrozenPixels):
+        return model.coder(height, width, low, high, depth, colour)
+    return model.coder(height, width, low, high, depth)
 
 
 def _steps(coder: PixelCoder | MaskedCoder, watch: Stopwatch) -> Iterator[tuple[PixelStep | MaskedStep, Mixture]]:

@@ -20,6 +20,7 @@ from jaxicm.entropy.pixel_network import HIDDEN, SHIFT, Prediction, Sight
 from jaxicm.entropy.pixel_order import CELLS, reach
 from jaxicm.entropy.pixels import CHANNELS
 from jaxicm.entropy.schedule import effective_scales
+from jaxicm.ops.colour import gamut
 
 if TYPE_CHECKING:
     from jaxicm.entropy.pixel_frozen import FrozenPixels
@@ -79,8 +80,7 @@ class PixelStep:
     def predict(self) -> Mixture:
         """Return the distributions of the samples."""
         mean, scale, weight = self._run.predict(self.channel)
-        bounds = (np.full(mean.shape[1], bound[self.channel], np.int32) for bound in self._run.bounds)
-        return Mixture(mean, scale, weight, *bounds)
+        return Mixture(mean, scale, weight, *self._run.bounds(self.channel))
 
     def select(self, x: np.ndarray) -> np.ndarray:
         """Return the samples of a picture int32 `[H, W, C]` that this step codes, `[n]`."""
@@ -98,7 +98,7 @@ class _PhaseRun:
     def __init__(self, coder: "PixelCoder", scale: int, phase: int, grid: PixelGrid, rough: np.ndarray):
         model, config = coder.model, coder.model.config
         self._coder, self._phase = coder, config.phases[phase]
-        self._networks, self.bounds = model.networks(scale, phase), coder.bounds
+        self._networks = model.networks(scale, phase)
         position = self._phase.position
         self.shape = grid.shape(position)
         count = self.shape[0] * self.shape[1]
@@ -142,6 +142,17 @@ class _PhaseRun:
         )
         return mean, scale, weight
 
+    def bounds(self, channel: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the inclusive bounds of the samples of a channel, int32 `[n]`: those stated and those of the gamut."""
+        coder, known = self._coder, [self.values[:, c] for c in range(channel)]
+        low, high = (np.full(len(self.values), bound[channel], np.int32) for bound in coder.bounds)
+        if coder.channels < CHANNELS:
+            return low, high
+        least, most = gamut(coder.colour, (1 << coder.depth) - 1, known, np)
+        low, high = np.maximum(low, least), np.minimum(high, most)
+        # Damaged files lead to colours that no picture has; their bounds must not be empty.
+        return np.minimum(low, high).astype(np.int32), np.maximum(low, high).astype(np.int32)
+
     def take(self, channel: int, values: np.ndarray) -> None:
         """Store the decoded samples of a channel, `[n]`."""
         self.values[:, channel] = values
@@ -172,6 +183,7 @@ class PixelCoder:
       channels: 3 or 1.
       bounds: lowest and highest sample of each channel.
       depth: bits of a sample of the first channel.
+      colour: transform of three channels, a name of `ops.colour.COLOURS`.
       scales: subsamplings of this picture.
       coarsest: (rows, columns) of the coarsest grid, which `start` takes before the iteration.
       network_calls: evaluated so far (chunks of one step counted once).
@@ -179,9 +191,17 @@ class PixelCoder:
     """
 
     def __init__(
-        self, model: "FrozenPixels", height: int, width: int, low: Sequence[int], high: Sequence[int], depth: int
+        self,
+        model: "FrozenPixels",
+        height: int,
+        width: int,
+        low: Sequence[int],
+        high: Sequence[int],
+        depth: int,
+        colour: str,
     ):
-        self.model, self.channels, self.depth, self._size = model, len(low), depth, (height, width)
+        self.model, self.channels, self.depth, self.colour = model, len(low), depth, colour
+        self._size = height, width
         self.bounds = tuple(low), tuple(high)
         self.scales = effective_scales(model.config.scales, height, width)
         self.coarsest = height >> self.scales, width >> self.scales

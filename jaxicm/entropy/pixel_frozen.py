@@ -144,15 +144,18 @@ class FrozenPixels:
         """Count the multiply-adds of coding one pixel of a large picture: each is evaluated once."""
         return float(sum(k.inputs * k.outputs for k in kernels(self.config).values()))
 
-    def coder(self, height: int, width: int, low: Sequence[int], high: Sequence[int], depth: int) -> PixelCoder:
+    def coder(
+        self, height: int, width: int, low: Sequence[int], high: Sequence[int], depth: int, colour: str = "none"
+    ) -> PixelCoder:
         """Start the steps of a picture.
 
         Args:
           height, width: in pixels.
           low, high: inclusive bounds of the samples of each channel; three channels, or one for grey.
           depth: bits of a sample of the first channel.
+          colour: transform of three channels, a name of `ops.colour.COLOURS`; it tells bounds of the samples.
         """
-        return PixelCoder(self, height, width, low, high, depth)
+        return PixelCoder(self, height, width, low, high, depth, colour)
 
     def networks(self, scale: int, phase: int) -> Networks:
         """Return the real values of the layers of a phase at a scale, on the device."""

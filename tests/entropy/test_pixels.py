@@ -56,7 +56,7 @@ def run(coder, choose) -> np.ndarray:
 
 def encode(model: FrozenPixels, x: np.ndarray, low=LOW, high=HIGH, depth: int = 8) -> tuple[bytes, float]:
     encoder = IntervalEncoder()
-    coder = model.coder(*x.shape[:2], low[: x.shape[2]], high[: x.shape[2]], depth)
+    coder = model.coder(*x.shape[:2], low[: x.shape[2]], high[: x.shape[2]], depth, "ycocg")
     coder.start(coder.select_coarsest(x))
     cost = 0.0
 
@@ -73,7 +73,7 @@ def encode(model: FrozenPixels, x: np.ndarray, low=LOW, high=HIGH, depth: int = 
 
 def decode(model: FrozenPixels, data: bytes, x: np.ndarray, low=LOW, high=HIGH, depth: int = 8) -> np.ndarray:
     decoder = IntervalDecoder(data)
-    coder = model.coder(*x.shape[:2], low[: x.shape[2]], high[: x.shape[2]], depth)
+    coder = model.coder(*x.shape[:2], low[: x.shape[2]], high[: x.shape[2]], depth, "ycocg")
     coder.start(coder.select_coarsest(x))
     samples = run(coder, lambda step, mixture: pull_symbols(decoder, mixture))
     decoder.finish()
@@ -112,7 +112,7 @@ def test_the_number_of_network_calls_does_not_depend_on_the_size(frozen, photogr
     calls = []
     for size in ((16, 16), (40, 56)):
         x = forward(photograph(*size).astype(np.int32), "ycocg", np)
-        coder = frozen.coder(*size, LOW, HIGH, 8)
+        coder = frozen.coder(*size, LOW, HIGH, 8, "ycocg")
         coder.start(coder.select_coarsest(x))
         run(coder, lambda step, mixture: step.select(x))  # noqa: B023
         calls.append(coder.network_calls)
