@@ -11,7 +11,7 @@ Source: system S7 (Zhang et al., "Lossless image compression using a multi-scale
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -27,6 +27,7 @@ from jaxicm.entropy.pixel_order import CELLS, Order
 from jaxicm.errors import ConfigError
 from jaxicm.nn import exact
 from jaxicm.nn.exact import Fixed
+from jaxicm.ops.colour import gamut
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class PixelConfig:
         return pixel_order.phases(self.order, self.taps)
 
 
+SAMPLE_MAX = 255
+"""Largest sample in training."""
 CHANNELS = 3
 """Channels that the networks are made for; grey pictures use the first alone and zeros for the others."""
 
@@ -139,11 +142,13 @@ class Pixels(nn.Module):
     Attributes:
       config: sizes.
       low, high: inclusive bounds of each channel.
+      colour: transform of the samples, a name of `ops.colour.COLOURS`; it narrows the bounds of each sample.
     """
 
     config: PixelConfig
-    low: tuple[int, ...] = field(default=(0, -255, -255))
-    high: tuple[int, ...] = field(default=(255, 255, 255))
+    low: tuple[int, ...] = (0, -255, -255)
+    high: tuple[int, ...] = (255, 255, 255)
+    colour: str = "ycocg"
 
     def setup(self):
         c, banks = self.config, len(self.config.phases)
@@ -224,7 +229,9 @@ class Pixels(nn.Module):
         for channel, head in enumerate(networks.heads):
             found = pixel_network.predict(sight, previous, channel, head)
             x = target[:, channel]
-            low, high = (jnp.float32(bound[channel]) for bound in (self.low, self.high))
+            least, most = gamut(self.colour, SAMPLE_MAX, [target[:, c] for c in range(channel)], jnp)
+            low = jnp.maximum(self.low[channel], least).astype(jnp.float32)
+            high = jnp.minimum(self.high[channel], most).astype(jnp.float32)
             mean = found.mean * 2.0**-MEAN_FRAC
             bits.append(mixture_bits(x.astype(jnp.float32), low, high, mean, found.scale, found.weight))
             more = pixel_network.remember(x, sight, channel, found)

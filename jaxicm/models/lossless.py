@@ -64,7 +64,9 @@ class LosslessModel(nn.Module):
     def setup(self):
         low, high = zip(*CHANNEL_RANGES[self.config.colour], strict=True)
         masked = self.config.masked
-        self.pixels = Masked(masked) if masked is not None else Pixels(self.config.pixels, low, high)
+        self.pixels = (
+            Masked(masked) if masked is not None else Pixels(self.config.pixels, low, high, self.config.colour)
+        )
 
     def __call__(self, x: Array, grey: Array, scales: int | None = None) -> Array:
         """Compute code lengths.
