@@ -235,7 +235,7 @@ def test_a_slurm_job_at_its_time_limit_saves_and_is_queued_again(stage: Stage):
     process = stage.start("train_slurm.sh", *WORDS, LONG="1", **slurm(stage))
     stage.wait_until_training(1)
     process.send_signal(signal.SIGUSR1)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
     assert stage.calls("scancel") == [["--signal=TERM", "77"]]
     assert json.loads((stage.run / "log.jsonl").read_text())["reason"] == "SIGTERM"
@@ -273,7 +273,7 @@ def test_an_interrupt_stops_all_hosts_after_they_have_saved(stage: Stage):
     process = stage.start("train_hosts.sh", *WORDS, HOSTS="one two", FOLDER=str(stage.folder), PORT="29412", LONG="1")
     stage.wait_until_training(2)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
     reasons = [json.loads(line)["reason"] for line in (stage.run / "log.jsonl").read_text().splitlines()]
     assert reasons == ["SIGTERM", "SIGTERM"]
