@@ -33,15 +33,12 @@ import numpy as np
 from ..errors import CorruptFile, TruncatedFile
 from .cumulative import PRECISION, TOTAL
 from .interval_lanes import NESTED_FLAG, write_stream
+from .lane_count import MAX_LANES, check_lanes, choose_lanes, most_symbols
 from .lanes import HIGH, LOW, unpack_states
 from .varint import read_uvarint
 
-MAX_LANES = 8192
-"""More lanes than this are refused: a damaged byte must not ask for much memory."""
-LANE_PAYLOAD_BYTES = 440
-"""Payload for which `choose_lanes` takes one more lane."""
-LANE_SYMBOLS = 1 << 16
-"""Most symbols a lane may hold in streams of fewer than 1024 lanes: a damaged byte must not ask for hours either."""
+MOST_CHOSEN = 4096
+"""Lanes that the encoder takes at most by itself; here they pay off for larger messages than with tables."""
 _U = np.uint64
 _CHUNK = 1 << 13  # symbols prepared at once, so that their distributions stay in the cache
 
@@ -69,25 +66,6 @@ class Model(Protocol):
     def part(self, start: int, stop: int, rows: int) -> Rows:
         """Prepare the distributions from start to stop, as rows of equal length."""
         ...
-
-
-def choose_lanes(size_bytes: float, symbols: int = 0) -> int:
-    """Choose the number of lanes: as many (fast) as cost at most 0.3 % of the payload.
-
-    Args:
-      size_bytes: expected size of the payload, >= 0.
-      symbols: number of symbols; a long message of nearly no bits gets a lane for every 32768 of them even so.
-
-    Returns:
-      Power of two, 4 to 4096, the largest that is at most size / 440 or symbols / 32768 within these bounds.
-    """
-    wanted = max(size_bytes / LANE_PAYLOAD_BYTES, symbols / 32768)
-    return 1 << min(12, max(2, int(wanted).bit_length() - 1))
-
-
-def most_symbols(lanes: int) -> float:
-    """Return how many symbols a stream of so many lanes may hold; `choose_lanes` stays below."""
-    return lanes * LANE_SYMBOLS if lanes < 1024 else float("inf")
 
 
 class IntervalEncoder:
@@ -137,11 +115,8 @@ class IntervalEncoder:
         """
         symbols = sum(len(start) for start, _ in self._pushes)
         if lanes is None:
-            lanes = choose_lanes(self.size_bits / 8, symbols) if symbols else 1
-        if not 1 <= lanes <= MAX_LANES or lanes & (lanes - 1):
-            raise ValueError(f"lanes must be a power of two in [1, {MAX_LANES}], got {lanes}")
-        if symbols > most_symbols(lanes):
-            raise ValueError(f"{lanes} lanes hold at most {most_symbols(lanes)} symbols, got {symbols}")
+            lanes = choose_lanes(self.size_bits / 8, symbols, most=MOST_CHOSEN) if symbols else 1
+        check_lanes(lanes, symbols)
         return write_stream(self._pushes, lanes)
 
 

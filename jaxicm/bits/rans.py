@@ -29,42 +29,17 @@ import numpy as np
 
 from ..errors import CorruptFile, TruncatedFile
 from .escape import escape_bits, pack_escapes, unpack_escapes
+from .lane_count import MAX_LANES, check_lanes, choose_lanes, most_symbols
 from .lanes import HIGH, LOW, encode_rows, pack_states, unpack_states
 from .tables import ESCAPE_FLAG, ESCAPED, FREQUENCY_MASK, PRECISION, TOTAL, Tables, frequency_cost_bits
 from .varint import read_uvarint, write_uvarint
 
-MAX_LANES = 8192
-"""More lanes than this are refused: a damaged byte must not ask for much memory."""
 SORT_ROWS = 64
 """How much of a push is sorted. The dear symbols come last, where they fill the tail in few, even rows."""
-LANE_PAYLOAD_BYTES = 440
-"""Payload for which `choose_lanes` takes one more lane."""
-LANE_SYMBOLS = 1 << 16
-"""Most symbols a lane may hold in streams of fewer than 1024 lanes: a damaged byte must not ask for hours either."""
 ESCAPES_FLAG = 16
 _U = np.uint64
 _CHUNK = 1 << 16  # symbols decoded at once, so that the addresses stay in the cache
 _COST_SAMPLE = 1 << 14
-
-
-def choose_lanes(size_bytes: float, symbols: int = 0) -> int:
-    """Choose the number of lanes: as many (fast) as cost at most 0.3 % of the payload, a lane costing 1.1 to 1.3 bytes.
-
-    Args:
-      size_bytes: expected size of the payload, >= 0.
-      symbols: number of symbols; a long message of nearly no bits gets a lane for every 32768 of them even so, because
-        with four lanes it would take longer than the networks.
-
-    Returns:
-      Power of two, 4 to 1024, the largest that is at most size / 440 or symbols / 32768 within these bounds.
-    """
-    wanted = max(size_bytes / LANE_PAYLOAD_BYTES, symbols / 32768)
-    return 1 << min(10, max(2, int(wanted).bit_length() - 1))
-
-
-def most_symbols(lanes: int) -> float:
-    """Return how many symbols a stream of so many lanes may hold; `choose_lanes` stays below."""
-    return lanes * LANE_SYMBOLS if lanes < 1024 else float("inf")
 
 
 class Encoder:
@@ -114,10 +89,7 @@ class Encoder:
         symbols = sum(packed.size for packed, _ in self._pushes)
         if lanes is None:
             lanes = choose_lanes(self._estimate_bits / 8, symbols) if symbols else 1
-        if not 1 <= lanes <= MAX_LANES or lanes & (lanes - 1):
-            raise ValueError(f"lanes must be a power of two in [1, {MAX_LANES}], got {lanes}")
-        if symbols > most_symbols(lanes):
-            raise ValueError(f"{lanes} lanes hold at most {most_symbols(lanes)} symbols, got {symbols}")
+        check_lanes(lanes, symbols)
         states, words = encode_rows(self._rows(lanes), lanes)
         below, distance = np.concatenate(self._below), np.concatenate(self._distance)
         head, escapes = bytes([lanes.bit_length() - 1]) + write_uvarint(len(words)), b""

@@ -10,15 +10,19 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-MEAN_FRAC = 4
+from jaxicm.bits.cumulative import TOTAL
+from jaxicm.bits.logistic import SCALE_COUNT, WEIGHT_COUNT
+from jaxicm.bits.mixture import MEAN_BITS
+
+MEAN_FRAC = MEAN_BITS
 """Means are multiples of 2**-MEAN_FRAC."""
 STEPS_PER_OCTAVE = 8
 """Scale and weight indices are logarithms to base two, times this."""
 SCALE_ZERO = 5 * STEPS_PER_OCTAVE
 """Index of the scale of one sample."""
-SCALE_MAX = 167
-WEIGHT_MAX = 96
-SLOTS = 2.0**20
+SCALE_MAX = SCALE_COUNT - 1
+WEIGHT_MAX = WEIGHT_COUNT - 1
+SLOTS = float(TOTAL)
 """Probabilities of the coder are multiples of 1/SLOTS, none is zero."""
 
 

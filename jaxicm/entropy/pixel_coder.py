@@ -15,6 +15,7 @@ import numpy as np
 
 from jaxicm.bits.mixture import Mixture
 from jaxicm.entropy import pixel_context, pixel_network
+from jaxicm.entropy.chunks import chunks
 from jaxicm.entropy.pixel_grid import PixelGrid
 from jaxicm.entropy.pixel_network import HIDDEN, SHIFT, Prediction, Sight
 from jaxicm.entropy.pixel_order import CELLS, reach
@@ -115,7 +116,7 @@ class _PhaseRun:
         near = rough[rows][:, columns].reshape(count, rough.shape[2])
         self._chunks: list[tuple[int, int, _Kept, jax.Array | None]] = []
         depth = np.int32(coder.depth)
-        for start, stop, size in chunks(count):
+        for start, stop, size in chunks(count, CHUNKS):
             taps = np.zeros((size, config.taps, CHANNELS), np.int32)
             grid.gather(self._phase, start, stop, taps[: stop - start])
             around = np.zeros((size, near.shape[1]), np.int32)
@@ -164,15 +165,6 @@ class _PhaseRun:
             x = np.zeros(mean.shape[1], np.int32)
             x[: stop - start] = values[start:stop]
             self._chunks[k] = (start, stop, kept, _remember(x, kept, previous, channel, mean, scale))
-
-
-def chunks(count: int) -> Iterator[tuple[int, int, int]]:
-    """Cut `count` pixels into (start, stop, padded size) of the fixed chunk sizes."""
-    start = 0
-    while start < count:
-        size = next((size for size in CHUNKS if size >= count - start), CHUNKS[-1])
-        yield start, min(start + size, count), size
-        start += size
 
 
 class PixelCoder:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxicm.entropy import context, gaussian
+from jaxicm.entropy.chunks import chunks
 from jaxicm.entropy.context_grid import Grid, features
 from jaxicm.entropy.phases import CELL, PHASES, SCALES, SIGNED_TAPS, SLOTS, TAPS, bank_of
 from jaxicm.entropy.progressive_network import HIDDEN, MEAN, head, join, trunk
@@ -98,7 +99,7 @@ class _SlotRun:
         self._chunks: list[tuple[slice, tuple[jax.Array, ...]]] = []
         arguments = [*coder.layer("w1", slot), *coder.layer("w2", slot), *coder.taps(slot)]
         padded = 0
-        for start, stop, size in chunks(count):
+        for start, stop, size in chunks(count, CHUNKS):
             taps = np.zeros((size, SIGNED_TAPS + TAPS, config.channels), np.int8)
             if grid is not None and phase is not None:
                 grid.gather(phase, columns, start, stop, taps[: stop - start])
@@ -128,15 +129,6 @@ class _SlotRun:
             size = channels.stop - channels.start
             known = self._centre[: len(values), 2 * channels.start : 2 * channels.stop]
             known[:, :size], known[:, size:] = features(values)
-
-
-def chunks(count: int) -> Iterator[tuple[int, int, int]]:
-    """Cut `count` rows into (start, stop, padded size) of the fixed chunk sizes."""
-    start = 0
-    while start < count:
-        size = next((size for size in CHUNKS if size >= count - start), CHUNKS[-1])
-        yield start, min(start + size, count), size
-        start += size
 
 
 class ProgressiveCoder:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxicm.bits.rans import MAX_LANES, Decoder, Encoder, choose_lanes
+from jaxicm.bits.lane_count import MAX_LANES, choose_lanes
+from jaxicm.bits.rans import Decoder, Encoder
 from jaxicm.bits.tables import Tables, gaussian_tables
 from jaxicm.errors import CorruptFile, TruncatedFile
 

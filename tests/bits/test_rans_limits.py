@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from jaxicm.bits.rans import LANE_SYMBOLS, MAX_LANES, Decoder, Encoder, choose_lanes, most_symbols
+from jaxicm.bits.lane_count import LANE_SYMBOLS, MAX_LANES, choose_lanes, most_symbols
+from jaxicm.bits.rans import Decoder, Encoder
 from jaxicm.bits.tables import gaussian_tables, tables_from_pmfs
 from jaxicm.errors import CorruptFile
 
