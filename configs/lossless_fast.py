@@ -17,6 +17,7 @@ Log of the shipped weights (lossless/l0000-l0063 of the development data, 2 CPU 
 The bounds of saturated colours came after it; training with them, as it does now, has not been run.
 """
 
+from jaxicm.entropy.pixels import PixelConfig
 from jaxicm.models.lossless import LosslessConfig
 from jaxicm.train.config import DataConfig, OptimizerConfig, TrainConfig, ValidationConfig
 from jaxicm.train.lossless import LosslessTraining
@@ -27,13 +28,13 @@ def config() -> TrainConfig:
     return TrainConfig(
         name="lossless_fast",
         trained_on="64 crops of 512x512 from photographs, reduced at least twofold",
-        lossless=LosslessTraining(LosslessConfig()),
+        lossless=LosslessTraining(LosslessConfig(PixelConfig(hidden=96, head=48))),
         data=DataConfig(exclude=("lossless/l007*", "lossless/l008*"), smallest_scale=0.6),
         validation=ValidationConfig(include=("lossless/l008*",), every=500, crop=512, qualities=(50.0,), pictures=0),
-        optimizer=OptimizerConfig(learning_rate=3e-3, warmup=100, schedule="wsd", cooldown=0.7),
-        crop=128,
-        batch=8,
-        steps=5000,
+        optimizer=OptimizerConfig(name="muon", learning_rate=3e-3, warmup=100, schedule="wsd", cooldown=0.7),
+        crop=192,
+        batch=4,
+        steps=4000,
         ema=0.995,
         checkpoint_s=240.0,
     )

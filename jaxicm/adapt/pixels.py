@@ -5,7 +5,7 @@ The changes are coded with the picture (see `entropy.pixel_update`), so what the
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,8 @@ from jax import Array
 from jaxicm.compilation import training_options
 from jaxicm.entropy.pixel_frozen import FrozenPixels
 from jaxicm.entropy.pixel_update import STEP_MAX, Update
-from jaxicm.models.lossless import LosslessConfig, LosslessModel
+from jaxicm.entropy.pixels import CHANNELS, PixelConfig, Pixels
+from jaxicm.models.lossless import CHANNEL_RANGES
 
 CROP = 128
 """Side of the crops; smaller pictures are not worth an update."""
@@ -25,15 +26,17 @@ SCALES = 3
 ALIGNMENT = 1 << SCALES
 """Crops begin at multiples of it, so that they have the picture's own grids."""
 LEARNING_RATE = 4e-3
+TRAINED_DEPTH = 8
 _STEP_BITS = 1.0
 
 
 def fit(
     model: FrozenPixels,
-    config: LosslessConfig,
-    picture: np.ndarray,
+    samples: np.ndarray,
     steps: int,
     *,
+    depth: int = 8,
+    colour: str | None = "ycocg",
     seed: int = 0,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Update | None:
@@ -41,30 +44,32 @@ def fit(
 
     Args:
       model: integers of the pixel model.
-      config: of the codec.
-      picture: uint8 `[H, W, 3]` or `[H, W]`.
+      samples: int32 `[H, W, C]`, one or three channels as they are coded.
       steps: of the optimiser.
+      depth: bits of a sample.
+      colour: transform that the channels came out of, a name of `ops.colour.COLOURS`; None where it was none of them.
       seed: of the crops.
       progress: told the steps done, the steps in all, and the bits a sample of the last crops.
 
     Returns:
-      The update, or None where the picture is too small or nothing would change.
+      The update, or None where the picture is too small or too deep, or nothing would change.
     """
-    height, width = picture.shape[:2]
-    if min(height, width) < CROP or steps < 1:
+    height, width, channels = samples.shape
+    if min(height, width) < CROP or steps < 1 or depth > TRAINED_DEPTH:
         return None
-    grey = picture.ndim == 2
-    x = np.repeat(picture[..., None], 3, axis=2) if grey else picture
-    sizes = model.step_sizes(1 if grey else 3)
+    sizes = model.step_sizes(channels)
     params = {name: jnp.asarray(value) for name, value in model.thaw().items()}
     moved = {name: jnp.zeros(params[name].shape) for name in sizes}
     state = _optimizer(steps).init(moved)
+    setting = _Setting(model.config, steps, channels, colour)
     rng = np.random.default_rng(seed)
-    rate = _STEP_BITS / picture.size
+    rate = np.float32(_STEP_BITS / samples.size)
+    x = np.zeros((height, width, CHANNELS), np.int32)
+    x[..., :channels] = samples
     for step in range(steps):
         rows, columns = (rng.integers(0, (side - CROP) // ALIGNMENT + 1, BATCH) * ALIGNMENT for side in (height, width))
         crops = np.stack([x[r : r + CROP, c : c + CROP] for r, c in zip(rows, columns, strict=True)])
-        moved, state, bits = _step(moved, state, params, sizes, crops, grey, np.float32(rate), config, steps)
+        moved, state, bits = _step(moved, state, params, sizes, crops, rate, setting)
         if progress is not None:
             progress(step + 1, steps, float(bits))
     update = {name: np.asarray(jnp.round(moved[name] / sizes[name])) for name in sizes}
@@ -72,32 +77,41 @@ def fit(
     return update if any(value.any() for value in update.values()) else None
 
 
+class _Setting(NamedTuple):
+    """What a compiled step depends on."""
+
+    config: PixelConfig
+    steps: int
+    channels: int
+    colour: str | None
+
+
 def _optimizer(steps: int) -> optax.GradientTransformation:
     return optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps, 0.05), b2=0.99)
 
 
-@partial(jax.jit, static_argnames=("config", "steps"), compiler_options=training_options() or None)
+@partial(jax.jit, static_argnames="setting", compiler_options=training_options() or None)
 def _step(
     moved: dict[str, Array],
     state: Any,
     params: Mapping[str, Array],
     sizes: Mapping[str, Array],
     crops: Array,
-    grey: Array,
     rate: Array,
-    config: LosslessConfig,
-    steps: int,
+    setting: _Setting,
 ) -> tuple[dict[str, Array], Any, Array]:
     """Do one step; `rate` is the weight of the update's bits beside bits a sample."""
+    low, high = zip(*CHANNEL_RANGES[setting.colour or "ycocg"], strict=True)
+    model = Pixels(setting.config, low, high, setting.colour or "none")
+    free = None if setting.colour else jnp.ones(len(crops), bool)
 
     def loss(moved: dict[str, Array]) -> tuple[Array, Array]:
         changed = {name: value + moved[name] if name in moved else value for name, value in params.items()}
-        greys = jnp.broadcast_to(jnp.asarray(grey), (len(crops),))
-        found = cast(Array, LosslessModel(config).apply({"params": {"pixels": changed}}, crops, greys, SCALES))
-        bits = found.sum() / crops.size * jnp.where(grey, 3.0, 1.0)
+        found = cast(Array, model.apply({"params": changed}, crops, SCALES, free))
+        bits = found[..., : setting.channels].sum() / (crops.size // CHANNELS * setting.channels)
         cost = sum(jnp.sum(jnp.log2(1 + jnp.abs(moved[name] / sizes[name]))) for name in moved)
         return bits + rate * cost, bits
 
     gradient, bits = jax.grad(loss, has_aux=True)(moved)
-    change, state = _optimizer(steps).update(gradient, state, moved)
+    change, state = _optimizer(setting.steps).update(gradient, state, moved)
     return cast(dict[str, Array], optax.apply_updates(moved, change)), state, bits

@@ -55,3 +55,13 @@ def read_uvarint(data: bytes | memoryview, position: int, name: str) -> tuple[in
                 break
             return value, position
     raise CorruptFile(f"the field '{name}' is not a valid integer: the file is damaged; get an intact copy of it")
+
+
+def zigzag(value: int) -> int:
+    """Map integers to unsigned ones, those near zero to small ones."""
+    return 2 * value if value >= 0 else -2 * value - 1
+
+
+def unzigzag(value: int) -> int:
+    """Undo `zigzag`."""
+    return value >> 1 if value % 2 == 0 else -(value + 1 >> 1)

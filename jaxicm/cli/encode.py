@@ -39,6 +39,12 @@ def encode(
     effort: Annotated[
         int, typer.Option("--effort", min=0, max=9, help="With --lossless: how long the model is fitted to a picture.")
     ] = 0,
+    keep_rgb: Annotated[
+        bool,
+        typer.Option(
+            "--keep-rgb", help="With --lossless: do not look whether RGB came out of a JPEG or PhotoCD decoder."
+        ),
+    ] = False,
     model: Annotated[
         str | None,
         typer.Option(
@@ -70,10 +76,11 @@ def encode(
 
     given = {"--quality": quality, "--bpp": bpp, "--size": size, "--psnr": psnr, "--background": background}
     if wants_lossless(lossless, model, [name for name, value in given.items() if value is not None]):
-        work = _lossless_work(model or DEFAULT_LOSSLESS_MODEL, verify, effort)
+        work = _lossless_work(model or DEFAULT_LOSSLESS_MODEL, verify, effort, keep_rgb)
     else:
-        if effort:
-            raise OptionError("--effort goes with --lossless; leave one out or add the other")
+        for name, value in (("--effort", effort), ("--keep-rgb", keep_rgb)):
+            if value:
+                raise OptionError(f"{name} goes with --lossless; leave one out or add the other")
         target, colour = choose_target(quality, bpp, size, psnr), parse_colour(background or DEFAULT_BACKGROUND)
         work = _lossy_work(model or DEFAULT_MODEL, target, colour, verify)
     jobs = plan_jobs(paths, out_dir, reads=PICTURE_SUFFIXES, writes={FILE_SUFFIX}, what="picture", suffix=FILE_SUFFIX)
@@ -109,7 +116,7 @@ def _lossy_work(
     return work
 
 
-def _lossless_work(model: str, verify: bool, effort: int) -> "Callable[[Job, Terminal], str]":
+def _lossless_work(model: str, verify: bool, effort: int, keep_rgb: bool) -> "Callable[[Job, Terminal], str]":
     """Return what encodes one picture without loss."""
     from jaxicm.media.exact_pictures import read_exact
     from jaxicm.media.files import source_name, write_bytes
@@ -125,10 +132,13 @@ def _lossless_work(model: str, verify: bool, effort: int) -> "Callable[[Job, Ter
         _tell(job, picture.notes, terminal)
         start = time.perf_counter()
         icc, progress = _kept_profile(picture.icc), terminal.show_fitting
-        result = codec().encode_detail(picture.samples, effort=effort, verify=verify, icc=icc, progress=progress)
+        result = codec().encode_detail(
+            picture.samples, effort=effort, keep_rgb=keep_rgb, verify=verify, icc=icc, progress=progress
+        )
         write_bytes(job.target, result.data)
         seconds = time.perf_counter() - start
         parts = [_size(result.data, picture.samples), f"{8 * len(result.data) / picture.samples.size:.4f} bpsp"]
+        parts += [f"colours from {result.origin}"] if result.origin else []
         parts += [] if result.mode == "learned" else [f"mode {result.mode}"]
         return _line(job, parts, verify, picture.samples, seconds)
 

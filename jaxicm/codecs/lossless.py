@@ -15,7 +15,7 @@ from jaxicm.adapt import pixels
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.codecs import weights
 from jaxicm.codecs.lossless_fallback import is_synthetic, pack_simple, unpack_simple
-from jaxicm.codecs.lossless_planes import PlaneCodec
+from jaxicm.codecs.lossless_planes import PlaneCodec, Prepared
 from jaxicm.codecs.weights import ModelInfo
 from jaxicm.compilation import use_compilation_cache
 from jaxicm.entropy.pixel_frozen import FrozenPixels
@@ -47,6 +47,7 @@ class LosslessResult:
     Attributes:
       data: the file.
       mode: "learned" or "simple".
+      origin: format whose decoder gave the picture its colours, if that was found and used.
       timings_s: seconds by part: "entropy" (networks), "coder", "simple", "fitting".
       estimated_bits: ideal code length of the samples; of a simple payload, its size.
     """
@@ -55,6 +56,7 @@ class LosslessResult:
     mode: str
     timings_s: dict[str, float]
     estimated_bits: float
+    origin: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ class LosslessCodec:
         samples: np.ndarray,
         *,
         effort: int = 0,
+        keep_rgb: bool = False,
         icc: bytes | None = None,
         verify: bool = False,
         progress: Callable[[int, int, float], None] | None = None,
@@ -107,7 +110,9 @@ class LosslessCodec:
           samples: uint8 or uint16 `[H, W]` grey, `[H, W, 2]` grey and alpha, `[H, W, 3]` RGB, `[H, W, 4]` RGBA, sides 1
             to 16384.
           effort: 0 to 9, how long the model is fitted to the picture before it is coded (see `EFFORT_STEPS`); decoding
-            takes the same time. Pictures of 16 bit, or with a side below 128 pixels, are not fitted.
+            takes the same time. Pictures of more than 8 bits a
+            sample, or with a side below 128 pixels, are not fitted.
+          keep_rgb: do not look whether the colours were converted from luma and chroma once (see `codecs.origin`).
           icc: colour profile to carry along.
           verify: decode the file and compare every sample.
           progress: told the steps of fitting done, those in all, and the bits a sample of what was looked at last.
@@ -126,13 +131,17 @@ class LosslessCodec:
         planes = samples if samples.ndim == 3 else samples[..., None]
         channels = planes.shape[2]
         candidates: list[tuple[int, bytes, float]] = []
+        origin = None
         if samples.size <= TINY or is_synthetic(samples):
             with watch.part("simple"):
                 simple = pack_simple(samples)
             candidates.append((SIMPLE, simple, 8.0 * len(simple)))
         if not candidates or 8 * len(candidates[0][1]) > CLEARLY_SIMPLE * samples.size:
-            for update in self._updates(samples, effort, watch, progress):
-                learned = self._planes.encode(planes, _groups(channels), watch, update)
+            with watch.part("coder"):
+                prepared = self._planes.prepare(planes, _groups(channels), keep_rgb=keep_rgb)
+            origin = prepared.origin
+            for update in self._updates(prepared, effort, watch, progress):
+                learned = self._planes.encode(prepared, watch, update)
                 candidates.append((LEARNED, learned.payload, learned.ideal_bits))
             if min(len(payload) for _, payload, _ in candidates) > samples.nbytes:
                 candidates.append((SIMPLE, pack_simple(samples), 8.0 * samples.nbytes))
@@ -153,17 +162,25 @@ class LosslessCodec:
         data = pack(header, sections)
         if verify:
             self._verify(data, samples)
-        return LosslessResult(data, ("simple", "learned")[mode], watch.seconds, bits)
+        return LosslessResult(
+            data, ("simple", "learned")[mode], watch.seconds, bits, origin if mode == LEARNED else None
+        )
 
     def _updates(
-        self, samples: np.ndarray, effort: int, watch: Stopwatch, progress: Callable[[int, int, float], None] | None
+        self, prepared: Prepared, effort: int, watch: Stopwatch, progress: Callable[[int, int, float], None] | None
     ) -> list[Update | None]:
         """Return the changes of the model to try: none at all, and what fits the picture."""
-        if not effort or samples.dtype != np.uint8 or not isinstance(self._model, FrozenPixels):
+        if not effort or not isinstance(self._model, FrozenPixels):
             return [None]
-        colour = samples if samples.ndim == 2 else samples[..., :3] if samples.shape[2] >= 3 else samples[..., 0]
         with watch.part("fitting"):
-            update = pixels.fit(self._model, self.config, colour, EFFORT_STEPS[effort], progress=progress)
+            update = pixels.fit(
+                self._model,
+                prepared.parts[0],
+                EFFORT_STEPS[effort],
+                depth=prepared.depth,
+                colour=prepared.colour,
+                progress=progress,
+            )
         return [None] if update is None else [None, update]
 
     def encode_tensor(self, tensor: np.ndarray) -> bytes:
@@ -175,7 +192,8 @@ class LosslessCodec:
         Returns:
           The bytes; shape, type and weights must be known to the decoder.
         """
-        return self._planes.encode(tensor, [(c,) for c in range(tensor.shape[2])], Stopwatch()).payload
+        prepared = self._planes.prepare(tensor, [(c,) for c in range(tensor.shape[2])])
+        return self._planes.encode(prepared, Stopwatch()).payload
 
     def decode_tensor(self, data: bytes, shape: tuple[int, int, int], dtype: type = np.uint8) -> np.ndarray:
         """Undo `encode_tensor`.

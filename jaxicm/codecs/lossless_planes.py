@@ -1,11 +1,13 @@
 """Samples to bytes and back under the pixel model, for any number of channels.
 
-Channels come in groups: three that are coded together as a colour picture, or single ones. The payload: a byte of the
-colour transform of the groups of three, and as bit 7 whether the model is changed for the first group; a byte of the
-depth that the networks are told; the maps of the values (see `codecs.value_map`; a byte 0 where a channel has none,
-else 1, their length as a varint and their bytes); for each channel the lowest value after the transform (zigzag varint)
-and the number of values less one (varint); the bytes of the changes (see `entropy.pixel_update`), if there are any;
-then one stream of all groups, the changes first.
+Channels come in groups: three that are coded together as a colour picture, or single ones. The payload: a byte, of the
+colour transform of the groups of three (bits 0 and 1), whether rows and columns are reversed (bits 2 and 3), what the
+first group was converted from (bits 4 and 5, see `codecs.origin`) and whether the model is changed for it (bit 7); a
+byte of the depth that the networks are told; the maps of the values (see `codecs.value_map`; a byte 0 where a channel
+has none, else 1, their length as a varint and their bytes); for each channel the lowest value after the transform
+(zigzag varint) and the number of values less one (varint); the exceptions of the conversion, if there is one (their
+length as a varint and their bytes); the bytes of the changes (see `entropy.pixel_update`), if there are any; then one
+stream of all groups, the changes first.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +18,8 @@ import numpy as np
 from jaxicm.bits.intervals import IntervalDecoder, IntervalEncoder
 from jaxicm.bits.mixture import Mixture, pull_symbols, push_symbols
 from jaxicm.bits.uniform import Uniform
-from jaxicm.bits.varint import read_uvarint, write_uvarint
+from jaxicm.bits.varint import read_uvarint, unzigzag, write_uvarint, zigzag
+from jaxicm.codecs.origin import CONVERSIONS, convert, find_origin
 from jaxicm.codecs.value_map import ValueMap, find_map
 from jaxicm.entropy.masked_coder import MaskedCoder, MaskedStep
 from jaxicm.entropy.pixel_coder import PixelCoder, PixelStep
@@ -29,7 +32,42 @@ from jaxicm.stopwatch import Stopwatch
 
 Groups = Sequence[tuple[int, ...]]
 DEPTH_MIN, DEPTH_MAX = 8, 16
-UPDATED = 128
+_COLOUR, _FLIPS, _ORIGIN, UPDATED = 3, (4, 8), 4, 128
+"""Mask of the colour transform, flags of the reversed axes, shift of the origin, flag of the changes."""
+CONVERTED = 3 << _ORIGIN
+_UNUSED = 0xFF & ~(_COLOUR | sum(_FLIPS) | CONVERTED | UPDATED)
+_ONE_SIDED = 0.8
+"""Reversed is an axis on which chroma is so much closer to its neighbours' mean at odd places."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Samples as the model codes them.
+
+    Attributes:
+      head: what the payload begins with.
+      depth: bits of a sample of the first channel.
+      colour: transform of the groups of three; None where the first one was converted.
+      parts: int32 `[H, W, C]` of each group.
+      exceptions: list of the exceptions of the conversion, with its length; empty without one.
+    """
+
+    head: bytes
+    depth: int
+    colour: str | None
+    parts: list[np.ndarray]
+    exceptions: bytes
+
+    @property
+    def origin(self) -> str | None:
+        """Name of the format that the first group was converted from."""
+        number = (self.head[0] & CONVERTED) >> _ORIGIN
+        return CONVERSIONS[number - 1].name if number else None
+
+    @property
+    def bounds(self) -> list[list[tuple[int, int]]]:
+        """Lowest and highest value of each channel of each group."""
+        return [[(int(p[..., c].min()), int(p[..., c].max())) for c in range(p.shape[2])] for p in self.parts]
 
 
 @dataclass(frozen=True)
@@ -51,45 +89,64 @@ class PlaneCodec:
     def __init__(self, model: FrozenModel, colour: str):
         self._model, self._colour = model, colour
 
-    def encode(
-        self, samples: np.ndarray, groups: Groups, watch: Stopwatch, update: Update | None = None
-    ) -> CodedPlanes:
-        """Code samples.
+    def prepare(self, samples: np.ndarray, groups: Groups, *, keep_rgb: bool = False) -> Prepared:
+        """Transform samples.
 
         Args:
           samples: uint8 or uint16 `[H, W, C]`.
           groups: of channels, each in one group; of one or three.
+          keep_rgb: do not look for a conversion that gave the first group its colours.
+        """
+        origin, wanted = None, isinstance(self._model, FrozenPixels) and not keep_rgb
+        if wanted and samples.dtype == np.uint8 and len(groups[0]) == len("rgb"):
+            origin = find_origin(samples[..., list(groups[0])])
+        first = COLOURS.index(self._colour) | (origin.number << _ORIGIN if origin else 0)
+        if origin:
+            for axis, flag in enumerate(_FLIPS):
+                first |= flag if _interpolated_at_odd(origin.ycc[..., 1:], axis) else 0
+        maps: list[ValueMap | None] = []
+        values = np.empty(samples.shape, np.int32)
+        for c in range(samples.shape[2]):
+            maps.append(None if origin and c in groups[0] else find_map(samples[..., c]))
+            found = maps[-1]
+            values[..., c] = samples[..., c] if found is None else found.forward(samples[..., c])
+        depth = max(DEPTH_MIN, int(values.max()).bit_length())
+        head = bytearray([first, depth])
+        for found in maps:
+            head += b"\0" if found is None else b"\1" + _with_length(found.to_bytes())
+        parts = []
+        for group in groups:
+            part = values[..., list(group)]
+            if len(group) == len("rgb"):
+                part = origin.ycc if origin and not parts else forward(part, self._colour, np)
+            parts.append(np.ascontiguousarray(_flipped(part, first)))
+        exceptions = _with_length(origin.exceptions) if origin else b""
+        return Prepared(bytes(head), depth, None if origin else self._colour, parts, exceptions)
+
+    def encode(self, prepared: Prepared, watch: Stopwatch, update: Update | None = None) -> CodedPlanes:
+        """Code samples.
+
+        Args:
+          prepared: of `prepare`.
           watch: takes the seconds of "entropy" (networks) and "coder".
           update: of the model, for the first group.
 
         Returns:
           The payload.
         """
-        height, width, channels = samples.shape
-        with watch.part("coder"):
-            maps = [find_map(samples[..., c]) for c in range(channels)]
-            values = np.empty(samples.shape, np.int32)
-            for c, found in enumerate(maps):
-                values[..., c] = samples[..., c] if found is None else found.forward(samples[..., c])
-            depth = max(DEPTH_MIN, int(values.max()).bit_length())
-            head = bytearray([COLOURS.index(self._colour) | (UPDATED if update else 0), depth])
-            for found in maps:
-                head += b"\0" if found is None else b"\1" + _with_length(found.to_bytes())
-            parts = []
-            for group in groups:
-                part = np.ascontiguousarray(values[..., list(group)])
-                parts.append(forward(part, self._colour, np) if len(group) == len("rgb") else part)
-            bounds = [[(int(p[..., c].min()), int(p[..., c].max())) for c in range(p.shape[2])] for p in parts]
-            for low, high in (pair for part in bounds for pair in part):
-                head += write_uvarint(_zigzag(low)) + write_uvarint(high - low)
-        encoder, model = IntervalEncoder(), self._model
+        head, bounds = bytearray(prepared.head), prepared.bounds
+        for low, high in (pair for part in bounds for pair in part):
+            head += write_uvarint(zigzag(low)) + write_uvarint(high - low)
+        head += prepared.exceptions
+        encoder, model, colour = IntervalEncoder(), self._model, prepared.colour
         if update:
             assert isinstance(model, FrozenPixels)
+            head[0] |= UPDATED
             head += push_update(encoder, update)
             model = model.updated(update)
-        for part, limits in zip(parts, bounds, strict=True):
-            low, high = zip(*limits, strict=True)
-            coder, model = _coder(model, height, width, low, high, depth, self._colour), self._model
+        for part, limits in zip(prepared.parts, bounds, strict=True):
+            coder = _coder(model, part.shape[0], part.shape[1], limits, prepared.depth, colour)
+            model, colour = self._model, self._colour
             coarsest = coder.select_coarsest(part)
             for c, limit in enumerate(limits):
                 symbols = coarsest[..., c].reshape(-1)
@@ -123,11 +180,12 @@ class PlaneCodec:
           CorruptFile, TruncatedFile: if the payload is damaged.
         """
         data, channels = memoryview(payload), sum(map(len, groups))
-        colour, depth, updated, maps, bounds, position = _read_head(data, groups)
-        model, decoder = self._model, None
-        if updated:
-            if not isinstance(model, FrozenPixels):
-                raise CorruptFile("the file changes a model that cannot be changed; get an intact copy of the file")
+        head = _read_head(data, groups, dtype)
+        position, model, decoder = head.size, self._model, None
+        if head.first & (UPDATED | CONVERTED) and not isinstance(model, FrozenPixels):
+            raise CorruptFile("the file needs another kind of model; get an intact copy of the file")
+        if head.first & UPDATED:
+            assert isinstance(model, FrozenPixels)
             start, position = position, position + head_size(model.config, len(groups[0]))
             if len(data) < position:
                 raise TruncatedFile("the file ends inside the changes of the model; get a complete copy of it")
@@ -139,9 +197,11 @@ class PlaneCodec:
                 raise CorruptFile(f"the changes of the model are damaged ({error}); get an intact copy") from error
         decoder = decoder or IntervalDecoder(data[position:])
         values = np.empty((height, width, channels), np.int32)
-        for group, limits in zip(groups, bounds, strict=True):
-            low, high = zip(*limits, strict=True)
-            coder, model = _coder(model, height, width, low, high, depth, colour), self._model
+        transform = COLOURS[head.first & _COLOUR]
+        colour = None if head.first & CONVERTED else transform
+        for index, (group, limits) in enumerate(zip(groups, head.bounds, strict=True)):
+            coder = _coder(model, height, width, limits, head.depth, colour)
+            model, colour = self._model, transform
             count = coder.coarsest[0] * coder.coarsest[1]
             coarsest = [decoder.pull(Uniform(count, *limit)).reshape(coder.coarsest) for limit in limits]
             coder.start(np.stack(coarsest, axis=-1))
@@ -150,13 +210,18 @@ class PlaneCodec:
                     symbols = pull_symbols(decoder, mixture)
                 with watch.part("entropy"):
                     step.fill(symbols)
-            part = coder.samples
-            values[..., list(group)] = inverse(part, colour, np) if len(group) == len("rgb") else part
+            part = _flipped(coder.samples, head.first)
+            if len(group) == len("rgb"):
+                if head.first & CONVERTED and not index:
+                    part = convert((head.first & CONVERTED) >> _ORIGIN, part, head.exceptions)
+                else:
+                    part = inverse(part, transform, np)
+            values[..., list(group)] = part
         with watch.part("coder"):
             decoder.finish()
             most = np.iinfo(dtype).max
             out = np.empty(values.shape, dtype)
-            for c, found in enumerate(maps):
+            for c, found in enumerate(head.maps):
                 plane = values[..., c]
                 limit = most if found is None else len(found) - 1
                 if plane.min() < 0 or plane.max() > limit:
@@ -166,8 +231,9 @@ class PlaneCodec:
 
 
 def _coder(
-    model: FrozenModel, height: int, width: int, low: Sequence[int], high: Sequence[int], depth: int, colour: str
+    model: FrozenModel, height: int, width: int, limits: Sequence[tuple[int, int]], depth: int, colour: str | None
 ) -> PixelCoder | MaskedCoder:
+    low, high = zip(*limits, strict=True)
     if isinstance(model, FrozenPixels):
         return model.coder(height, width, low, high, depth, colour)
     return model.coder(height, width, low, high, depth)
@@ -185,12 +251,26 @@ def _steps(coder: PixelCoder | MaskedCoder, watch: Stopwatch) -> Iterator[tuple[
         yield step, mixture
 
 
-def _read_head(
-    data: memoryview, groups: Groups
-) -> tuple[str, int, bool, list[ValueMap | None], list[list[tuple[int, int]]], int]:
-    """Return colour transform, depth, whether the model changes, maps, bounds by group, and the position after them."""
+@dataclass(frozen=True)
+class _Head:
+    """What stands before the changes and the stream; `size` is where it ends."""
+
+    first: int
+    depth: int
+    maps: list[ValueMap | None]
+    bounds: list[list[tuple[int, int]]]
+    exceptions: memoryview
+    size: int
+
+
+def _read_head(data: memoryview, groups: Groups, dtype: type) -> _Head:
     damaged = CorruptFile("the head of the samples is damaged; get an intact copy of the file")
-    if len(data) < 2 or data[0] & ~UPDATED >= len(COLOURS) or not DEPTH_MIN <= data[1] <= DEPTH_MAX:
+    if len(data) < 2 or data[0] & _UNUSED or data[0] & _COLOUR >= len(COLOURS):
+        raise damaged
+    converted = (data[0] & CONVERTED) >> _ORIGIN
+    if converted > len(CONVERSIONS) or (converted and (len(groups[0]) != len("rgb") or dtype != np.uint8)):
+        raise damaged
+    if not DEPTH_MIN <= data[1] <= DEPTH_MAX:
         raise damaged
     maps: list[ValueMap | None] = []
     position = 2
@@ -199,11 +279,8 @@ def _read_head(
             raise damaged
         mapped, position = data[position], position + 1
         if mapped:
-            length, position = read_uvarint(data, position, "length of a map")
-            if position + length > len(data):
-                raise damaged
-            maps.append(ValueMap.from_bytes(bytes(data[position : position + length])))
-            position += length
+            found, position = _read_with_length(data, position, "length of a map")
+            maps.append(ValueMap.from_bytes(bytes(found)))
         else:
             maps.append(None)
     bounds = []
@@ -214,18 +291,38 @@ def _read_head(
             count, position = read_uvarint(data, position, "number of values")
             if low >= 1 << DEPTH_MAX + 2 or count >= 1 << DEPTH_MAX + 1:
                 raise damaged
-            limits.append((_unzigzag(low), _unzigzag(low) + count))
+            limits.append((unzigzag(low), unzigzag(low) + count))
         bounds.append(limits)
-    return COLOURS[data[0] & ~UPDATED], data[1], bool(data[0] & UPDATED), maps, bounds, position
+    exceptions = data[:0]
+    if converted:
+        exceptions, position = _read_with_length(data, position, "length of the exceptions")
+    return _Head(data[0], data[1], maps, bounds, exceptions, position)
 
 
 def _with_length(data: bytes) -> bytes:
     return write_uvarint(len(data)) + data
 
 
-def _zigzag(value: int) -> int:
-    return 2 * value if value >= 0 else -2 * value - 1
+def _read_with_length(data: memoryview, position: int, name: str) -> tuple[memoryview, int]:
+    length, position = read_uvarint(data, position, name)
+    if position + length > len(data):
+        raise TruncatedFile("the file ends inside the head of the samples; get a complete copy of it")
+    return data[position : position + length], position + length
 
 
-def _unzigzag(value: int) -> int:
-    return value >> 1 if value % 2 == 0 else -(value + 1 >> 1)
+def _flipped(part: np.ndarray, first: int) -> np.ndarray:
+    """Reverse the axes of `[H, W, C]` that the first byte names."""
+    return part[tuple(slice(None, None, -1 if first & flag else 1) for flag in _FLIPS)]
+
+
+def _interpolated_at_odd(chroma: np.ndarray, axis: int) -> bool:
+    """Say whether the pixels at odd places of an axis of even length lie between their neighbours, more than others.
+
+    The coarser grids of the model are at odd places; reversed, they get what was not interpolated.
+    """
+    x = np.moveaxis(chroma, axis, 0)
+    if len(x) < 4 or len(x) % 2:
+        return False
+    away = np.abs(2 * x[1:-1] - x[:-2] - x[2:])
+    odd, even = away[::2].mean(), away[1::2].mean()
+    return bool(odd < _ONE_SIDED * even)

@@ -145,7 +145,7 @@ class FrozenPixels:
         return float(sum(k.inputs * k.outputs for k in kernels(self.config).values()))
 
     def coder(
-        self, height: int, width: int, low: Sequence[int], high: Sequence[int], depth: int, colour: str = "none"
+        self, height: int, width: int, low: Sequence[int], high: Sequence[int], depth: int, colour: str | None = "none"
     ) -> PixelCoder:
         """Start the steps of a picture.
 
@@ -153,7 +153,8 @@ class FrozenPixels:
           height, width: in pixels.
           low, high: inclusive bounds of the samples of each channel; three channels, or one for grey.
           depth: bits of a sample of the first channel.
-          colour: transform of three channels, a name of `ops.colour.COLOURS`; it tells bounds of the samples.
+          colour: transform of three channels, a name of `ops.colour.COLOURS`, which tells bounds of the samples; None
+            where it was none of them.
         """
         return PixelCoder(self, height, width, low, high, depth, colour)
 

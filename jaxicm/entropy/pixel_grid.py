@@ -30,40 +30,30 @@ class PixelGrid:
         return tuple((side - p + c - 1) // c for side, p, c in zip(self._size, position, self._cell, strict=True))  # pyright: ignore[reportReturnType]
 
     def put(self, position: Position, values: np.ndarray) -> None:
-        """Take the pixels of a position of the cell, int32 `[rows, columns, C]`."""
-        rows, columns = values.shape[:2]
+        """Take the pixels of a position of the cell, int32 `[C, rows, columns]`."""
+        rows, columns = values.shape[1:]
         after = [self._margin + most - own for most, own in zip(self._most, (rows, columns), strict=True)]
         if rows and columns:
-            margins = ((self._margin, after[0]), (self._margin, after[1]), (0, 0))
+            margins = ((0, 0), (self._margin, after[0]), (self._margin, after[1]))
             self._padded[position] = np.pad(values, margins, mode="edge")
         else:
-            shape = (self._most[0] + 2 * self._margin, self._most[1] + 2 * self._margin, self._channels)
-            self._padded[position] = np.zeros(shape, np.int32)
+            shape = (most + 2 * self._margin for most in self._most)
+            self._padded[position] = np.zeros((self._channels, *shape), np.int32)
 
-    def gather(self, phase: Phase, start: int, stop: int, out: np.ndarray) -> None:
-        """Collect the taps of the positions of a phase.
-
-        Args:
-          phase: position and taps.
-          start, stop: range of the positions, in row-major order.
-          out: int32 `[stop - start, T, C]`, written.
-        """
-        columns = self.shape(phase.position)[1]
-        first, last = start // columns, (stop - 1) // columns + 1
-        inside = slice(start - first * columns, stop - first * columns)
-        for t, (r, c) in enumerate(phase.taps):
-            (down, i), (right, j) = (
-                divmod(p + d, k) for p, d, k in zip(phase.position, (r, c), self._cell, strict=True)
-            )
-            top, left = self._margin + down, self._margin + right
-            rows = self._padded[i, j][top + first : top + last, left : left + columns]
-            out[:, t] = rows.reshape(-1, self._channels)[inside]
+    def plane(self, phase: Phase, tap: int) -> np.ndarray:
+        """Return what a tap reads at all positions of a phase, a view `[C, rows, columns]`."""
+        (down, i), (right, j) = (
+            divmod(p + d, k) for p, d, k in zip(phase.position, phase.taps[tap], self._cell, strict=True)
+        )
+        rows, columns = self.shape(phase.position)
+        top, left = self._margin + down, self._margin + right
+        return self._padded[i, j][:, top : top + rows, left : left + columns]
 
     def assemble(self) -> np.ndarray:
-        """Return the whole grid int32 `[height, width, C]`; all positions must have been put."""
-        grid = np.empty((*self._size, self._channels), np.int32)
+        """Return the whole grid int32 `[C, height, width]`; all positions must have been put."""
+        grid = np.empty((self._channels, *self._size), np.int32)
         for (i, j), padded in self._padded.items():
             rows, columns = self.shape((i, j))
-            own = padded[self._margin : self._margin + rows, self._margin : self._margin + columns]
-            grid[i :: self._cell[0], j :: self._cell[1]] = own
+            own = padded[:, self._margin : self._margin + rows, self._margin : self._margin + columns]
+            grid[:, i :: self._cell[0], j :: self._cell[1]] = own
         return grid

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from jaxicm.entropy.least_squares import Fit, features, no_features
 from jaxicm.entropy.logistic_mixture import (
     MEAN_FRAC,
     SCALE_MAX,
@@ -49,8 +50,8 @@ class Head(NamedTuple):
     """Layers of one channel.
 
     Attributes:
-      hidden: from the trunk's features and the channels before.
-      out: to K weights, K means, K scales, E gates.
+      hidden: from the trunk's features, what was fitted, and the channels before.
+      out: to K weights, K means, K scales, E gates, one gate for each fitted prediction.
       across: `[PREVIOUS * c, E]`, from the channels before to the linear predictions; None for the first.
     """
 
@@ -111,7 +112,9 @@ def look(seen: Observation, layers: Sequence[Layer], linear: Layer) -> Sight:
     return Sight(h, shift, seen.base, seen.exponent)
 
 
-def predict(sight: Sight, previous: Array | None, channel: int, head: Head) -> Prediction:
+def predict(
+    sight: Sight, previous: Array | None, channel: int, head: Head, fit: Fit | None = None, fits: int = 0
+) -> Prediction:
     """Compute the distributions of a channel.
 
     Args:
@@ -119,23 +122,36 @@ def predict(sight: Sight, previous: Array | None, channel: int, head: Head) -> P
       previous: `[N, PREVIOUS * channel]`, `remember` of the channels before; None for the first.
       channel: which.
       head: its layers.
+      fit: predictions fitted to the picture; None where there are none.
+      fits: how many there would be.
 
     Returns:
       The prediction; with exact layers, integers. The largest weight is `WEIGHT_MAX`.
     """
-    width = sight.hidden.shape[1]
-    total = exact.dot(sight.hidden, head.hidden.kernel[:width]) + head.hidden.bias
     experts = sight.linear.shape[1] // sight.base.shape[1]
     linear = sight.linear[:, experts * channel : experts * (channel + 1)]
     if previous is not None and head.across is not None:
-        total = total + exact.dot(previous, head.hidden.kernel[width:])
         linear = linear + exact.requantize(apply(previous, head.across), SHIFT)
+    inputs = [sight.hidden] if previous is None else [sight.hidden, previous]
+    if fits:
+        inputs.insert(1, _fit_features(fit, linear[:, 0], sight.exponent, fits))
+    total, start = jnp.asarray(head.hidden.bias), 0
+    for x in inputs:
+        total = total + exact.dot(x, head.hidden.kernel[start : start + x.shape[1]])
+        start += x.shape[1]
     out = apply(exact.requantize(total, HIDDEN), head.out)
-    mixtures = (out.shape[1] - experts) // 3
-    weight, mean, scale, gate = jnp.split(out, (mixtures, 2 * mixtures, 3 * mixtures), axis=1)
+    mixtures = (out.shape[1] - experts - fits) // 3
+    weight, mean, scale, gate, trust = jnp.split(
+        out, (mixtures, 2 * mixtures, 3 * mixtures, 3 * mixtures + experts), axis=1
+    )
     # 16 products below 127 * 4094 stay within 2**24.
     shift = jnp.sum(exact.requantize(gate, GATE) * linear, axis=1, keepdims=True)
     shift = exact.requantize(shift, SHIFT)
+    if fit is not None:
+        away = exact.requantize(fit.mean.astype(jnp.float32) * two_to(-sight.exponent - MEAN_FRAC)[:, None], SHIFT)
+        moved = jnp.sum(exact.requantize(trust, GATE) * (away - shift), axis=1, keepdims=True)
+        moved = moved if fit.present is None else jnp.where(fit.present[:, None], moved, 0.0)
+        shift = exact.requantize(shift + moved, SHIFT)
     octaves = sight.exponent[:, None].astype(jnp.float32) * STEPS_PER_OCTAVE
     up = two_to(sight.exponent + MEAN_FRAC)[:, None]
     first = (sight.base[:, channel : channel + 1] << (MEAN_FRAC - BASE_FRAC)).astype(jnp.float32)
@@ -146,6 +162,13 @@ def predict(sight: Sight, previous: Array | None, channel: int, head: Head) -> P
         clip_towards(exact.requantize(scale, EIGHTHS) * STEPS_PER_OCTAVE + octaves + SCALE_ZERO, 0, SCALE_MAX),
         clip_towards(weight - weight.max(axis=1, keepdims=True) + WEIGHT_MAX, 0, WEIGHT_MAX),
     )
+
+
+def _fit_features(fit: Fit | None, linear: Array, exponent: Array, fits: int) -> Array:
+    if fit is None:
+        return no_features(linear, fits)
+    found = features(fit, exponent)
+    return found if fit.present is None else jnp.where(fit.present[:, None], found, no_features(linear, fits))
 
 
 def remember(x: Array, sight: Sight, channel: int, prediction: Prediction) -> Array:

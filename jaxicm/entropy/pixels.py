@@ -11,7 +11,7 @@ Source: system S7 (Zhang et al., "Lossless image compression using a multi-scale
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -20,10 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxicm.entropy import pixel_context, pixel_network, pixel_order
+from jaxicm.entropy import least_squares, pixel_context, pixel_network, pixel_order
+from jaxicm.entropy.least_squares import FEATURES, Fit, FitConfig
 from jaxicm.entropy.logistic_mixture import MEAN_FRAC, mixture_bits
 from jaxicm.entropy.pixel_network import HIDDEN, PREVIOUS, Head, Layer
 from jaxicm.entropy.pixel_order import CELLS, Order
+from jaxicm.entropy.rounds import round_of
 from jaxicm.errors import ConfigError
 from jaxicm.nn import exact
 from jaxicm.nn.exact import Fixed
@@ -44,6 +46,7 @@ class PixelConfig:
       head: width of a channel's head.
       mixtures: logistics that make up a distribution.
       experts: linear predictions of a mean that are gated and summed.
+      fit: further predictions, fitted to the picture while it is decoded.
     """
 
     cell: str = "2x2"
@@ -57,6 +60,7 @@ class PixelConfig:
     head: int = 64
     mixtures: int = 3
     experts: int = 6
+    fit: FitConfig = field(default_factory=FitConfig)
 
     def __post_init__(self):
         for key, holds, rule in (
@@ -110,13 +114,14 @@ class Kernel:
 def kernels(config: PixelConfig) -> dict[str, Kernel]:
     """List the layers of a phase by name."""
     taps, hidden, head, out = config.taps * CHANNELS, config.hidden, config.head, 3 * config.mixtures + config.experts
+    fits = config.fit.count
     inputs = pixel_context.feature_count(config.taps, CHANNELS)
     layers = {"w0": Kernel(inputs, hidden, pixel_context.FEATURE)}
     layers["taps"] = Kernel(taps, CHANNELS * config.experts, pixel_context.FEATURE, biased=False, start=0.2)
     layers |= {f"w{k}": Kernel(hidden, hidden, HIDDEN, start=0.7) for k in range(1, config.layers)}
     for c in range(CHANNELS):
-        layers[f"u{c}"] = Kernel(hidden + PREVIOUS * c, head, pixel_context.FEATURE)
-        layers[f"o{c}"] = Kernel(head, out, HIDDEN, start=0.1)
+        layers[f"u{c}"] = Kernel(hidden + FEATURES * fits + PREVIOUS * c, head, pixel_context.FEATURE)
+        layers[f"o{c}"] = Kernel(head, out + fits, HIDDEN, start=0.1)
         if c:
             layers[f"across{c}"] = Kernel(PREVIOUS * c, config.experts, pixel_context.FEATURE, biased=False, start=0.0)
     return layers
@@ -158,7 +163,11 @@ class Pixels(nn.Module):
             start = nn.initializers.normal(k.start / k.inputs**0.5) if k.start else nn.initializers.zeros
             weights[name] = self.param(name, start, (banks, k.inputs, k.outputs))
             if k.biased:
-                first = _spread(c.mixtures, c.experts) if name.startswith("o") else nn.initializers.constant(0.1)
+                first = (
+                    _spread(c.mixtures, c.experts, c.fit.count)
+                    if name.startswith("o")
+                    else nn.initializers.constant(0.1)
+                )
                 biases[name] = self.param(f"b_{name}", first, (c.biases, banks, k.outputs))
         self.weights, self.offsets = weights, biases
 
@@ -177,12 +186,13 @@ class Pixels(nn.Module):
                     found[s][p][name] = Layer(real[p], 0.0 if offset is None else offset[p])
         return found
 
-    def __call__(self, x: Array, scales: int | None = None) -> Array:
+    def __call__(self, x: Array, scales: int | None = None, free: Array | None = None) -> Array:
         """Compute code lengths.
 
         Args:
           x: int32 `[B, H, W, 3]`, transformed samples; sides divisible by the cell's at every scale.
           scales: subsamplings; by default those of the config.
+          free: bool `[B]`, pictures whose colours did not come out of the colour transform; without it there are none.
 
         Returns:
           Bits `[B, scales, 3]` of each scale and channel; the coarsest grid is not counted.
@@ -191,11 +201,11 @@ class Pixels(nn.Module):
         found = []
         for scale in range(c.scales if scales is None else scales):
             bank = layers[min(scale, c.biases - 1)]
-            found.append(self._scale(x, bank))
+            found.append(self._scale(x, bank, scale < c.fit.scales, free))
             x = x[:, 1::2, 1::2]
         return jnp.stack(found, axis=1)
 
-    def _scale(self, x: Array, bank: list[dict[str, Layer]]) -> Array:
+    def _scale(self, x: Array, bank: list[dict[str, Layer]], fitted: bool, free: Array | None) -> Array:
         c = self.config
         (rows, columns), _ = CELLS[c.cell]
         margin = pixel_order.reach(c.order, c.taps)
@@ -215,21 +225,34 @@ class Pixels(nn.Module):
             # XLA's CPU back end would gather the taps anew for everything that reads them.
             taps = jax.lax.optimization_barrier(jnp.concatenate(parts, axis=-1)).reshape(-1, c.taps * CHANNELS)
             where = rough[:, i // 2 :: rows // 2, j // 2 :: columns // 2].reshape(taps.shape[0], -1)
-            bits += self._phase(taps, where, target.reshape(-1, CHANNELS), layers).reshape(len(x), -1, CHANNELS).sum(1)
+            bits += self._phase(taps, where, target, layers, fitted, free).reshape(len(x), -1, CHANNELS).sum(1)
         return bits
 
-    def _phase(self, taps: Array, rough: Array, target: Array, layers: dict[str, Layer]) -> Array:
-        """Return bits `[N, 3]`."""
-        c = self.config
+    def _phase(
+        self,
+        taps: Array,
+        rough: Array,
+        lattice: Array,
+        layers: dict[str, Layer],
+        fitted: bool,
+        free: Array | None,
+    ) -> Array:
+        """Return bits `[N, 3]`; `lattice` is `[B, h, w, 3]`, the samples to code."""
+        c, target = self.config, lattice.reshape(-1, CHANNELS)
         seen = pixel_context.observe(taps, rough, CHANNELS)
         seen = seen._replace(features=jax.lax.optimization_barrier(seen.features))
         networks = assemble(layers, c)
         sight = pixel_network.look(seen, networks.trunk, networks.linear)
         previous, bits = None, []
         for channel, head in enumerate(networks.heads):
-            found = pixel_network.predict(sight, previous, channel, head)
+            fit = self._fit(taps, lattice, sight.base, channel) if fitted else None
+            found = pixel_network.predict(sight, previous, channel, head, fit, c.fit.count)
             x = target[:, channel]
             least, most = gamut(self.colour, SAMPLE_MAX, [target[:, c] for c in range(channel)], jnp)
+            if free is not None:
+                everywhere = jnp.repeat(free, len(target) // len(free))
+                least = jnp.where(everywhere, self.low[channel], least)
+                most = jnp.where(everywhere, self.high[channel], most)
             low = jnp.maximum(self.low[channel], least).astype(jnp.float32)
             high = jnp.minimum(self.high[channel], most).astype(jnp.float32)
             mean = found.mean * 2.0**-MEAN_FRAC
@@ -238,14 +261,34 @@ class Pixels(nn.Module):
             previous = more if previous is None else jnp.concatenate([previous, more], axis=1)
         return jnp.stack(bits, axis=1)
 
+    def _fit(self, taps: Array, lattice: Array, base: Array, channel: int) -> Fit:
+        """Fit the predictions of a channel as coding does."""
+        config = self.config.fit
+        b, h, w, channels = lattice.shape
+        taps, target = taps.reshape(b, h, w, -1, channels), lattice
 
-def _spread(mixtures: int, experts: int):
+        def tap(t: int, c: int) -> Array:
+            return taps[..., t, c]
+
+        guess = least_squares.first_guess(tap, channel)
+        known = [target[..., before] for before in range(channel)]
+        inputs = least_squares.regressors(tap, known, channel, config)
+        variables = jnp.stack([*inputs, target[..., channel] - guess], axis=-1)
+        prediction, noise = least_squares.fit_crops(variables, config)
+        mean = least_squares.fit_mean(prediction, guess[..., None], base[:, channel].reshape(b, h, w, 1))
+        present = jnp.asarray(round_of(h, w) > 0)
+        present = jnp.broadcast_to(present, (b, h, w)).reshape(-1)
+        flat = (b * h * w, config.count)
+        return jax.lax.stop_gradient(Fit(mean.reshape(flat), noise.reshape(flat), present))
+
+
+def _spread(mixtures: int, experts: int, fits: int):
     """Start the components with the same mean and different scales, from narrow to wide; one gate is open."""
 
     def start(key: Array, shape: tuple[int, ...]) -> Array:
         del key
         scales = np.linspace(-2.0, 0.0, mixtures) if mixtures > 1 else np.array([-1.5])
-        row = np.concatenate([np.zeros(2 * mixtures), scales, np.eye(experts)[0]])
+        row = np.concatenate([np.zeros(2 * mixtures), scales, np.eye(experts)[0], np.full(fits, 0.5 / max(fits, 1))])
         return jnp.broadcast_to(jnp.asarray(row, jnp.float32), shape)
 
     return start

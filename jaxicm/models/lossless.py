@@ -22,6 +22,8 @@ CHANNEL_RANGES = {
     "green": ((0, 255), (-255, 255), (-255, 255)),
 }
 """Bounds of 8-bit samples after each colour transform."""
+CHROMA_ZERO = 128
+"""Added to chroma in training."""
 
 
 @dataclass(frozen=True)
@@ -68,21 +70,28 @@ class LosslessModel(nn.Module):
             Masked(masked) if masked is not None else Pixels(self.config.pixels, low, high, self.config.colour)
         )
 
-    def __call__(self, x: Array, grey: Array, scales: int | None = None) -> Array:
+    def __call__(self, x: Array, grey: Array, scales: int | None = None, ycc: Array | None = None) -> Array:
         """Compute code lengths.
 
         Args:
           x: uint8 `[B, H, W, 3]`.
           grey: bool `[B]`, pictures of which only the first channel after the colour transform is coded.
           scales: subsamplings; by default those of the config.
+          ycc: bool `[B]`, pictures that hold luma and two chroma channels plus 128, which are coded as they are;
+            without it there are none.
 
         Returns:
           Bits `[B, scales, 3]`; the coarsest grid is not counted.
         """
         samples = colour.forward(x.astype(jnp.int32), self.config.colour, jnp)
         coded = jnp.where(grey[:, None], jnp.arange(CHANNELS) == 0, True)
+        if ycc is not None:
+            plain = x.astype(jnp.int32) - jnp.array([0, CHROMA_ZERO, CHROMA_ZERO])
+            samples = jnp.where(ycc[:, None, None, None], plain, samples)
         samples = jnp.where(coded[:, None, None], samples, 0)
-        return self.pixels(samples, scales) * coded[:, None]
+        if isinstance(self.pixels, Masked):
+            return self.pixels(samples, scales) * coded[:, None]
+        return self.pixels(samples, scales, ycc) * coded[:, None]
 
 
 def initial_parameters(config: LosslessConfig, seed: int) -> dict[str, Any]:

@@ -42,9 +42,9 @@ def measure_coding(run: Path, settings: LosslessTraining, pictures: np.ndarray, 
     height, width = len(crop), len(crop[0])
     clock = time.process_time if jax.default_backend() == "cpu" else time.perf_counter
     seconds = {}
-    codec.encode(crop, _RGB, Stopwatch())  # compiles
+    codec.encode(codec.prepare(crop, _RGB), Stopwatch())  # compiles
     begun = clock()
-    payload = codec.encode(crop, _RGB, Stopwatch()).payload
+    payload = codec.encode(codec.prepare(crop, _RGB), Stopwatch()).payload
     seconds["encode_s"] = clock() - begun
     begun = clock()
     decoded = codec.decode(payload, height, width, _RGB, np.uint8, Stopwatch())

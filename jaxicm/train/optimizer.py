@@ -1,5 +1,6 @@
 """The optimiser: groups of parameters with their own learning rates, Adam or Muon, clipping, schedules."""
 
+import re
 from collections.abc import Hashable
 from typing import Any
 
@@ -11,8 +12,8 @@ from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
 from jaxicm.train.config import OptimizerConfig
 
-EXACT_KERNELS = frozenset({"w1", "w2", "u", "o"})
-"""Kernels of the probability model: `[..., inputs, outputs]`, stacked over banks and groups."""
+EXACT_KERNEL = re.compile(r"[wuo]\d*")
+"""Names of the kernels of the probability models: `[..., inputs, outputs]`, stacked over banks, groups or phases."""
 _ADAM_RMS = 0.2
 """Typical root mean square of an update of Adam; Muon's is brought to it, so that one learning rate suits both.
 
@@ -41,7 +42,7 @@ def group_of(path: tuple[Any, ...], leaf: Any) -> str:
 def is_muon_kernel(path: tuple[Any, ...], leaf: Any, which: str = "all") -> bool:
     """Say whether a parameter is a stack of matrices that Muon orthogonalises; `which` is `muon_kernels`."""
     name = str(path[-1].key)
-    return (name == "kernel" and leaf.ndim == 4) or (which == "all" and name in EXACT_KERNELS)
+    return (name == "kernel" and leaf.ndim == 4) or (which == "all" and EXACT_KERNEL.fullmatch(name) is not None)
 
 
 def learning_rate(config: OptimizerConfig, steps: int, step: Array | int) -> Array:

@@ -8,8 +8,13 @@ from jaxicm.entropy.pixel_frozen import FrozenPixels
 from jaxicm.entropy.pixel_update import adapted
 from jaxicm.entropy.pixels import PixelConfig
 from jaxicm.models.lossless import LosslessConfig, initial_parameters
+from jaxicm.ops.colour import forward
 
 CONFIG = LosslessConfig(PixelConfig(scales=4, taps=12, hidden=8, layers=1, head=8, mixtures=1, experts=2))
+
+
+def samples(picture: np.ndarray) -> np.ndarray:
+    return forward(picture.astype(np.int32), "ycocg", np)
 
 
 def model() -> FrozenPixels:
@@ -19,7 +24,7 @@ def model() -> FrozenPixels:
 
 def test_the_code_of_the_picture_gets_shorter(photograph):
     told = []
-    update = pixels.fit(model(), CONFIG, photograph(136, 128), 12, progress=lambda *line: told.append(line))
+    update = pixels.fit(model(), samples(photograph(136, 128)), 12, progress=lambda *line: told.append(line))
     assert update is not None and update.keys() == adapted(CONFIG.pixels, 3).keys()
     assert told[-1][:2] == (12, 12)
     assert told[-1][2] < told[0][2]
@@ -27,10 +32,17 @@ def test_the_code_of_the_picture_gets_shorter(photograph):
 
 
 def test_grey_pictures_are_fitted(photograph):
-    update = pixels.fit(model(), CONFIG, photograph(128, 128)[..., 0], 3)
+    update = pixels.fit(model(), samples(photograph(128, 128))[..., :1], 3)
     assert update is not None and update.keys() == adapted(CONFIG.pixels, 1).keys()
 
 
+def test_converted_pictures_are_fitted(photograph):
+    told = []
+    pixels.fit(model(), samples(photograph(128, 128)), 3, colour=None, progress=lambda *line: told.append(line))
+    assert len(told) == 3
+
+
 def test_small_pictures_and_no_steps_change_nothing(photograph):
-    assert pixels.fit(model(), CONFIG, photograph(127, 300), 5) is None
-    assert pixels.fit(model(), CONFIG, photograph(128, 128), 0) is None
+    assert pixels.fit(model(), samples(photograph(127, 300)), 5) is None
+    assert pixels.fit(model(), samples(photograph(128, 128)), 0) is None
+    assert pixels.fit(model(), 16 * samples(photograph(128, 128)), 5, depth=12) is None

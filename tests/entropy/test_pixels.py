@@ -9,13 +9,16 @@ import pytest
 
 from jaxicm.bits.intervals import IntervalDecoder, IntervalEncoder
 from jaxicm.bits.mixture import pull_symbols, push_symbols
-from jaxicm.entropy import pixel_coder, pixel_context
+from jaxicm.entropy import pixel_context, pixel_phase
+from jaxicm.entropy.least_squares import FitConfig
 from jaxicm.entropy.pixel_frozen import FrozenPixels
 from jaxicm.entropy.pixels import PixelConfig, Pixels
 from jaxicm.errors import ConfigError, CorruptFile, ExactnessError
 from jaxicm.ops.colour import forward
 
-TINY = PixelConfig(taps=12, hidden=16, head=8, mixtures=2, scales=3, biases=2, experts=3)
+TINY = PixelConfig(
+    taps=12, hidden=16, head=8, mixtures=2, scales=3, biases=2, experts=3, fit=FitConfig(block=8, windows=(0, 1))
+)
 LOW, HIGH = (0, -255, -255), (255, 255, 255)
 
 
@@ -29,7 +32,7 @@ def initial(config: PixelConfig, seed: int = 0) -> dict:
     def draw(path, leaf):
         name = path[-1].key
         if name.startswith("b_o"):
-            row = [*np.repeat([0.0, 0.1, -1.0], config.mixtures), *np.full(config.experts, 0.5)]
+            row = [*np.repeat([0.0, 0.1, -1.0], config.mixtures), *np.full(config.experts + config.fit.count, 0.5)]
             return np.broadcast_to(row, leaf.shape).astype(np.float32)
         spread = 0.1 if name.startswith("b_") else (0.1 if name[0] in "ta" else 0.7) / np.sqrt(leaf.shape[-2])
         return rng.normal(0, spread, leaf.shape).astype(np.float32)
@@ -91,7 +94,12 @@ def test_training_estimates_what_coding_pays(frozen, picture):
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 9), (17, 33), (48, 64)])
 @pytest.mark.parametrize(
     "config",
-    [TINY, dataclasses.replace(TINY, cell="2x4"), dataclasses.replace(TINY, cell="4x4", kind="random", layers=3)],
+    [
+        TINY,
+        dataclasses.replace(TINY, fit=FitConfig(scales=0)),
+        dataclasses.replace(TINY, cell="2x4"),
+        dataclasses.replace(TINY, cell="4x4", kind="random", layers=3),
+    ],
 )
 def test_pictures_come_back(config, size, photograph):
     model = FrozenPixels.freeze(initial(config), config)
@@ -116,13 +124,14 @@ def test_the_number_of_network_calls_does_not_depend_on_the_size(frozen, photogr
         coder.start(coder.select_coarsest(x))
         run(coder, lambda step, mixture: step.select(x))  # noqa: B023
         calls.append(coder.network_calls)
-    assert calls[0] == calls[1] == TINY.scales * 3 * (1 + 3)
+    rounds = 3 * TINY.fit.scales + 1
+    assert calls[0] == calls[1] == rounds * 3 * (1 + 3)
 
 
 def test_chunks_and_compilation_change_no_bit(frozen, picture, monkeypatch):
-    """Other chunk sizes and interpreted instead of compiled code give the same stream."""
+    """Other sizes of the calls and interpreted instead of compiled code give the same stream."""
     expected = encode(frozen, picture[:16, :24])[0]
-    monkeypatch.setattr(pixel_coder, "CHUNKS", (7, 33))
+    monkeypatch.setattr(pixel_phase, "CHUNKS", (7, 33, pixel_phase.SEGMENT))
     assert encode(frozen, picture[:16, :24])[0] == expected
     with jax.disable_jit():
         assert encode(frozen, picture[:16, :24])[0] == expected
