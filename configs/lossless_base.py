@@ -1,19 +1,20 @@
-"""The lossless codec, profile `base`: a wider network that sees more neighbours (about 170 kMAC a pixel).
+"""The lossless codec, profile `base`: a wider network that sees more, and fits two predictions to smaller blocks.
 
-    jaxicm train configs/lossless_base.py --data LOSSLESS
+    jaxicm train configs/lossless_base.py --data LOSSLESS init=jaxicm/codecs/weights_released/lossless_fast.safetensors
 
-LOSSLESS is a folder of pictures that were never coded with loss: noise and edges are what the model learns. On several
-CPU cores, `XLA_FLAGS=--xla_force_host_platform_device_count=2` divides a step, which else is mostly one thread.
-
-See `lossless_fast.py` for the data; no weights of it are released yet.
+LOSSLESS is a folder of pictures that were never coded with loss: noise and edges are what the model learns. `init`
+begins with the predictions of the smaller model. On several CPU cores,
+`XLA_FLAGS=--xla_force_host_platform_device_count=2` divides a step, which else is mostly one thread.
 """
 
+from jaxicm.entropy.least_squares import FitConfig
 from jaxicm.entropy.pixels import PixelConfig
 from jaxicm.models.lossless import LosslessConfig
 from jaxicm.train.config import DataConfig, OptimizerConfig, TrainConfig, ValidationConfig
 from jaxicm.train.lossless import LosslessTraining
 
-PIXELS = PixelConfig(taps=40, hidden=192, layers=3, head=96, mixtures=4, experts=10)
+FIT = FitConfig(scales=3, block=8, windows=(2, 1), taps=(16, 12, 12), across=6)
+PIXELS = PixelConfig(taps=32, hidden=144, layers=3, head=72, mixtures=4, experts=8, fit=FIT)
 
 
 def config() -> TrainConfig:
@@ -24,10 +25,10 @@ def config() -> TrainConfig:
         lossless=LosslessTraining(LosslessConfig(PIXELS)),
         data=DataConfig(exclude=("lossless/l007*", "lossless/l008*"), smallest_scale=0.6),
         validation=ValidationConfig(include=("lossless/l008*",), every=500, crop=512, qualities=(50.0,), pictures=0),
-        optimizer=OptimizerConfig(learning_rate=3e-3, warmup=100, schedule="wsd", cooldown=0.7),
-        crop=128,
-        batch=8,
-        steps=20_000,
+        optimizer=OptimizerConfig(name="muon", learning_rate=2e-3, warmup=50, schedule="wsd", cooldown=0.8),
+        crop=192,
+        batch=4,
+        steps=4000,
         ema=0.995,
         checkpoint_s=240.0,
     )

@@ -37,6 +37,7 @@ def fit(
     *,
     depth: int = 8,
     colour: str | None = "ycocg",
+    finest: int = CHANNELS,
     seed: int = 0,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> Update | None:
@@ -48,6 +49,7 @@ def fit(
       steps: of the optimiser.
       depth: bits of a sample.
       colour: transform that the channels came out of, a name of `ops.colour.COLOURS`; None where it was none of them.
+      finest: channels that are coded at the finest scale, the first ones.
       seed: of the crops.
       progress: told the steps done, the steps in all, and the bits a sample of the last crops.
 
@@ -61,7 +63,7 @@ def fit(
     params = {name: jnp.asarray(value) for name, value in model.thaw().items()}
     moved = {name: jnp.zeros(params[name].shape) for name in sizes}
     state = _optimizer(steps).init(moved)
-    setting = _Setting(model.config, steps, channels, colour)
+    setting = _Setting(model.config, steps, channels, min(channels, finest), colour)
     rng = np.random.default_rng(seed)
     rate = np.float32(_STEP_BITS / samples.size)
     x = np.zeros((height, width, CHANNELS), np.int32)
@@ -83,6 +85,7 @@ class _Setting(NamedTuple):
     config: PixelConfig
     steps: int
     channels: int
+    finest: int
     colour: str | None
 
 
@@ -108,7 +111,9 @@ def _step(
     def loss(moved: dict[str, Array]) -> tuple[Array, Array]:
         changed = {name: value + moved[name] if name in moved else value for name, value in params.items()}
         found = cast(Array, model.apply({"params": changed}, crops, SCALES, free))
-        bits = found[..., : setting.channels].sum() / (crops.size // CHANNELS * setting.channels)
+        found = found[..., : setting.channels]
+        total = found[:, 0, : setting.finest].sum() + found[:, 1:].sum()
+        bits = total / (crops.size // CHANNELS * setting.channels)
         cost = sum(jnp.sum(jnp.log2(1 + jnp.abs(moved[name] / sizes[name]))) for name in moved)
         return bits + rate * cost, bits
 

@@ -179,6 +179,7 @@ class LosslessCodec:
                 EFFORT_STEPS[effort],
                 depth=prepared.depth,
                 colour=prepared.colour,
+                finest=1 if prepared.enlarging else 3,
                 progress=progress,
             )
         return [None] if update is None else [None, update]

@@ -120,8 +120,8 @@ def _candidates(cube: np.ndarray) -> Iterator[bytes]:
     if webp is not None:
         yield webp
     if webp is None or cube.nbytes <= _LZMA_BESIDE_WEBP:
-        yield bytes([Mode.LZMA]) + _deflate(raw)
-        yield bytes([Mode.FILTERED]) + _deflate(row_filters.forward(cube))
+        yield bytes([Mode.LZMA]) + deflate(raw)
+        yield bytes([Mode.FILTERED]) + deflate(row_filters.forward(cube))
 
 
 # --- LZMA ---------------------------------------------------------------------------------------------------------
@@ -132,13 +132,14 @@ def _dictionary(size_bytes: int) -> int:
     return 1 << min(max((size_bytes - 1).bit_length(), 12), 23)
 
 
-def _deflate(data: bytes) -> bytes:
+def deflate(data: bytes) -> bytes:
+    """Compress bytes with LZMA, without any head."""
     preset = 6 if len(data) <= _PATIENCE else 1
     chosen = {"id": lzma.FILTER_LZMA1, "preset": preset, "dict_size": _dictionary(len(data)), "lc": 3, "lp": 0, "pb": 0}
     return lzma.compress(data, format=lzma.FORMAT_RAW, filters=[chosen])
 
 
-def _inflate(data: Buffer, size_bytes: int) -> bytes:
+def inflate(data: Buffer, size_bytes: int) -> bytes:
     """Expand LZMA that must give `size_bytes`, never to more than one byte above."""
     chosen = {"id": lzma.FILTER_LZMA1, "dict_size": _dictionary(size_bytes), "lc": 3, "lp": 0, "pb": 0}
     decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chosen])
@@ -167,11 +168,11 @@ def _read_raw(body: Buffer, shape: tuple[int, int, int], dtype: np.dtype) -> np.
 
 
 def _read_lzma(body: Buffer, shape: tuple[int, int, int], dtype: np.dtype) -> np.ndarray:
-    return _samples(_inflate(body, shape[0] * shape[1] * shape[2] * dtype.itemsize), shape, dtype)
+    return _samples(inflate(body, shape[0] * shape[1] * shape[2] * dtype.itemsize), shape, dtype)
 
 
 def _read_filtered(body: Buffer, shape: tuple[int, int, int], dtype: np.dtype) -> np.ndarray:
-    return row_filters.inverse(_inflate(body, row_filters.size_bytes(shape, dtype)), shape, dtype)
+    return row_filters.inverse(inflate(body, row_filters.size_bytes(shape, dtype)), shape, dtype)
 
 
 # --- palettes -----------------------------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ def _pack_palette(cube: np.ndarray) -> bytes | None:
     indices = np.concatenate([np.searchsorted(keys, _keys(block)).astype(np.uint8) for block in blocks])
     narrow = next(bits for bits in (1, 2, 4, 8) if len(keys) <= 1 << bits)
     widths = {narrow, 8} if cube.nbytes <= _LZMA_BESIDE_WEBP else {narrow}
-    packed = (head + bytes([bits]) + _deflate(stored + _pack_bits(indices, bits)) for bits in sorted(widths))
+    packed = (head + bytes([bits]) + deflate(stored + _pack_bits(indices, bits)) for bits in sorted(widths))
     return min(packed, key=len)
 
 
@@ -230,7 +231,7 @@ def _read_palette(body: Buffer, shape: tuple[int, int, int], dtype: np.dtype) ->
     table_bytes = count * channels * dtype.itemsize
     data = bytes(body[2:])
     if bits:
-        data = _inflate(data, table_bytes + height * _row_bytes(width, bits))
+        data = inflate(data, table_bytes + height * _row_bytes(width, bits))
     elif len(data) != table_bytes:
         raise CorruptFile(f"found {len(data)} bytes of colours, expected {table_bytes}; get an intact copy of the file")
     colours = np.cumsum(_samples(data[:table_bytes], (count, channels), dtype), axis=0, dtype=dtype)

@@ -3,7 +3,8 @@
 Channels come in groups: three that are coded together as a colour picture, or single ones. The payload: a byte, of the
 colour transform of the groups of three (bits 0 and 1), whether rows and columns are reversed (bits 2 and 3), what the
 first group was converted from (bits 4 and 5, see `codecs.origin`) and whether the model is changed for it (bit 7); a
-byte of the depth that the networks are told; the maps of the values (see `codecs.value_map`; a byte 0 where a channel
+byte of the depth that the networks are told (bits 0 to 4) and the way in which the chroma of the first group was
+enlarged (bits 5 and 6); the maps of the values (see `codecs.value_map`; a byte 0 where a channel
 has none, else 1, their length as a varint and their bytes); for each channel the lowest value after the transform
 (zigzag varint) and the number of values less one (varint); the exceptions of the conversion, if there is one (their
 length as a varint and their bytes); the bytes of the changes (see `entropy.pixel_update`), if there are any; then one
@@ -19,7 +20,7 @@ from jaxicm.bits.intervals import IntervalDecoder, IntervalEncoder
 from jaxicm.bits.mixture import Mixture, pull_symbols, push_symbols
 from jaxicm.bits.uniform import Uniform
 from jaxicm.bits.varint import read_uvarint, unzigzag, write_uvarint, zigzag
-from jaxicm.codecs.origin import CONVERSIONS, convert, find_origin
+from jaxicm.codecs.origin import CONVERSIONS, SHORTEST, convert, find_origin, mirror
 from jaxicm.codecs.value_map import ValueMap, find_map
 from jaxicm.entropy.masked_coder import MaskedCoder, MaskedStep
 from jaxicm.entropy.pixel_coder import PixelCoder, PixelStep
@@ -27,6 +28,7 @@ from jaxicm.entropy.pixel_frozen import FrozenPixels
 from jaxicm.entropy.pixel_update import Update, head_size, pull_update, push_update
 from jaxicm.errors import CorruptFile, ExactnessError, TruncatedFile
 from jaxicm.models.lossless_frozen import FrozenModel
+from jaxicm.ops.chroma import ENLARGINGS
 from jaxicm.ops.colour import COLOURS, forward, inverse
 from jaxicm.stopwatch import Stopwatch
 
@@ -36,8 +38,8 @@ _COLOUR, _FLIPS, _ORIGIN, UPDATED = 3, (4, 8), 4, 128
 """Mask of the colour transform, flags of the reversed axes, shift of the origin, flag of the changes."""
 CONVERTED = 3 << _ORIGIN
 _UNUSED = 0xFF & ~(_COLOUR | sum(_FLIPS) | CONVERTED | UPDATED)
-_ONE_SIDED = 0.8
-"""Reversed is an axis on which chroma is so much closer to its neighbours' mean at odd places."""
+_ENLARGING, _DEPTH = 5, 31
+"""In the second byte: shift of the enlarging, mask of the depth."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Prepared:
       head: what the payload begins with.
       depth: bits of a sample of the first channel.
       colour: transform of the groups of three; None where the first one was converted.
+      enlarging: the way in which the chroma of the first group was enlarged, from 1; 0 is none.
       parts: int32 `[H, W, C]` of each group.
       exceptions: list of the exceptions of the conversion, with its length; empty without one.
     """
@@ -55,6 +58,7 @@ class Prepared:
     head: bytes
     depth: int
     colour: str | None
+    enlarging: int
     parts: list[np.ndarray]
     exceptions: bytes
 
@@ -100,10 +104,10 @@ class PlaneCodec:
         origin, wanted = None, isinstance(self._model, FrozenPixels) and not keep_rgb
         if wanted and samples.dtype == np.uint8 and len(groups[0]) == len("rgb"):
             origin = find_origin(samples[..., list(groups[0])])
-        first = COLOURS.index(self._colour) | (origin.number << _ORIGIN if origin else 0)
+        first, enlarging = COLOURS.index(self._colour), 0
         if origin:
-            for axis, flag in enumerate(_FLIPS):
-                first |= flag if _interpolated_at_odd(origin.ycc[..., 1:], axis) else 0
+            first |= origin.number << _ORIGIN | sum(f for f, on in zip(_FLIPS, origin.mirrored, strict=True) if on)
+            enlarging = origin.enlarging
         maps: list[ValueMap | None] = []
         values = np.empty(samples.shape, np.int32)
         for c in range(samples.shape[2]):
@@ -111,17 +115,24 @@ class PlaneCodec:
             found = maps[-1]
             values[..., c] = samples[..., c] if found is None else found.forward(samples[..., c])
         depth = max(DEPTH_MIN, int(values.max()).bit_length())
-        head = bytearray([first, depth])
+        head = bytearray([first, depth | enlarging << _ENLARGING])
         for found in maps:
             head += b"\0" if found is None else b"\1" + _with_length(found.to_bytes())
         parts = []
         for group in groups:
             part = values[..., list(group)]
-            if len(group) == len("rgb"):
-                part = origin.ycc if origin and not parts else forward(part, self._colour, np)
-            parts.append(np.ascontiguousarray(_flipped(part, first)))
+            if origin and not parts:
+                # The model codes the half of chroma at the places of the coarser grid, where it looks for it.
+                part = origin.ycc.copy()
+                if origin.half is not None:
+                    part[1::2, 1::2, 1:] = np.moveaxis(origin.half, 0, -1)
+            elif len(group) == len("rgb"):
+                part = mirror(forward(part, self._colour, np), _mirrored(first))
+            else:
+                part = mirror(part, _mirrored(first))
+            parts.append(np.ascontiguousarray(part))
         exceptions = _with_length(origin.exceptions) if origin else b""
-        return Prepared(bytes(head), depth, None if origin else self._colour, parts, exceptions)
+        return Prepared(bytes(head), depth, None if origin else self._colour, enlarging, parts, exceptions)
 
     def encode(self, prepared: Prepared, watch: Stopwatch, update: Update | None = None) -> CodedPlanes:
         """Code samples.
@@ -138,15 +149,15 @@ class PlaneCodec:
         for low, high in (pair for part in bounds for pair in part):
             head += write_uvarint(zigzag(low)) + write_uvarint(high - low)
         head += prepared.exceptions
-        encoder, model, colour = IntervalEncoder(), self._model, prepared.colour
+        encoder, model, colour, enlarging = IntervalEncoder(), self._model, prepared.colour, prepared.enlarging
         if update:
             assert isinstance(model, FrozenPixels)
             head[0] |= UPDATED
             head += push_update(encoder, update)
             model = model.updated(update)
         for part, limits in zip(prepared.parts, bounds, strict=True):
-            coder = _coder(model, part.shape[0], part.shape[1], limits, prepared.depth, colour)
-            model, colour = self._model, self._colour
+            coder = _coder(model, part.shape[0], part.shape[1], limits, prepared.depth, colour, enlarging)
+            model, colour, enlarging = self._model, self._colour, 0
             coarsest = coder.select_coarsest(part)
             for c, limit in enumerate(limits):
                 symbols = coarsest[..., c].reshape(-1)
@@ -198,10 +209,12 @@ class PlaneCodec:
         decoder = decoder or IntervalDecoder(data[position:])
         values = np.empty((height, width, channels), np.int32)
         transform = COLOURS[head.first & _COLOUR]
-        colour = None if head.first & CONVERTED else transform
+        colour, enlarging = None if head.first & CONVERTED else transform, head.enlarging
+        if enlarging and (height % 2 or width % 2 or min(height, width) < SHORTEST):
+            raise CorruptFile("the head of the samples is damaged; get an intact copy of the file")
         for index, (group, limits) in enumerate(zip(groups, head.bounds, strict=True)):
-            coder = _coder(model, height, width, limits, head.depth, colour)
-            model, colour = self._model, transform
+            coder = _coder(model, height, width, limits, head.depth, colour, enlarging)
+            model, colour, enlarging = self._model, transform, 0
             count = coder.coarsest[0] * coder.coarsest[1]
             coarsest = [decoder.pull(Uniform(count, *limit)).reshape(coder.coarsest) for limit in limits]
             coder.start(np.stack(coarsest, axis=-1))
@@ -210,7 +223,7 @@ class PlaneCodec:
                     symbols = pull_symbols(decoder, mixture)
                 with watch.part("entropy"):
                     step.fill(symbols)
-            part = _flipped(coder.samples, head.first)
+            part = mirror(coder.samples, _mirrored(head.first))
             if len(group) == len("rgb"):
                 if head.first & CONVERTED and not index:
                     part = convert((head.first & CONVERTED) >> _ORIGIN, part, head.exceptions)
@@ -231,11 +244,18 @@ class PlaneCodec:
 
 
 def _coder(
-    model: FrozenModel, height: int, width: int, limits: Sequence[tuple[int, int]], depth: int, colour: str | None
+    model: FrozenModel,
+    height: int,
+    width: int,
+    limits: Sequence[tuple[int, int]],
+    depth: int,
+    colour: str | None,
+    enlarging: int,
 ) -> PixelCoder | MaskedCoder:
     low, high = zip(*limits, strict=True)
     if isinstance(model, FrozenPixels):
-        return model.coder(height, width, low, high, depth, colour)
+        enlarge = ENLARGINGS[enlarging - 1].enlarge if enlarging else None
+        return model.coder(height, width, low, high, depth, colour, enlarge)
     return model.coder(height, width, low, high, depth)
 
 
@@ -257,6 +277,7 @@ class _Head:
 
     first: int
     depth: int
+    enlarging: int
     maps: list[ValueMap | None]
     bounds: list[list[tuple[int, int]]]
     exceptions: memoryview
@@ -270,7 +291,8 @@ def _read_head(data: memoryview, groups: Groups, dtype: type) -> _Head:
     converted = (data[0] & CONVERTED) >> _ORIGIN
     if converted > len(CONVERSIONS) or (converted and (len(groups[0]) != len("rgb") or dtype != np.uint8)):
         raise damaged
-    if not DEPTH_MIN <= data[1] <= DEPTH_MAX:
+    depth, enlarging = data[1] & _DEPTH, data[1] >> _ENLARGING
+    if not DEPTH_MIN <= depth <= DEPTH_MAX or enlarging > (len(ENLARGINGS) if converted else 0):
         raise damaged
     maps: list[ValueMap | None] = []
     position = 2
@@ -296,7 +318,7 @@ def _read_head(data: memoryview, groups: Groups, dtype: type) -> _Head:
     exceptions = data[:0]
     if converted:
         exceptions, position = _read_with_length(data, position, "length of the exceptions")
-    return _Head(data[0], data[1], maps, bounds, exceptions, position)
+    return _Head(data[0], depth, enlarging, maps, bounds, exceptions, position)
 
 
 def _with_length(data: bytes) -> bytes:
@@ -310,19 +332,6 @@ def _read_with_length(data: memoryview, position: int, name: str) -> tuple[memor
     return data[position : position + length], position + length
 
 
-def _flipped(part: np.ndarray, first: int) -> np.ndarray:
-    """Reverse the axes of `[H, W, C]` that the first byte names."""
-    return part[tuple(slice(None, None, -1 if first & flag else 1) for flag in _FLIPS)]
-
-
-def _interpolated_at_odd(chroma: np.ndarray, axis: int) -> bool:
-    """Say whether the pixels at odd places of an axis of even length lie between their neighbours, more than others.
-
-    The coarser grids of the model are at odd places; reversed, they get what was not interpolated.
-    """
-    x = np.moveaxis(chroma, axis, 0)
-    if len(x) < 4 or len(x) % 2:
-        return False
-    away = np.abs(2 * x[1:-1] - x[:-2] - x[2:])
-    odd, even = away[::2].mean(), away[1::2].mean()
-    return bool(odd < _ONE_SIDED * even)
+def _mirrored(first: int) -> tuple[bool, bool]:
+    """Return which axes the first byte says are reversed."""
+    return bool(first & _FLIPS[0]), bool(first & _FLIPS[1])

@@ -1,7 +1,10 @@
 """Pictures whose colours came out of a decoder of luma and chroma: found, coded as such, exceptions listed.
 
-The list: the number of pixels that the conversion does not give (varint); for each the distance to the one before
-(varint) and how far its three components are from what the conversion gives (zigzag varints).
+If the decoder had enlarged chroma of half the resolution, that half is found as well.
+
+The list: its size (varint), and raw LZMA of: the number of pixels that the conversion does not give (varint); for each
+the distance to the one before (varint); for each how far its three components are from what the conversion gives
+(zigzag varints).
 """
 
 from dataclasses import dataclass
@@ -9,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxicm.bits.varint import read_uvarint, unzigzag, write_uvarint, zigzag
+from jaxicm.codecs.lossless_fallback import deflate, inflate
 from jaxicm.errors import CorruptFile
+from jaxicm.ops.chroma import ENLARGINGS, Enlarging, find_half
 from jaxicm.ops.ycc import JPEG, PHOTO_CD, Conversion
 
 CONVERSIONS: tuple[Conversion, ...] = (JPEG, PHOTO_CD)
@@ -18,6 +23,18 @@ SAMPLED = 1 << 14
 """Pixels looked at first."""
 MOST_EXCEPTIONS = 1 / 128
 """Share of the pixels that a conversion may miss."""
+MOST_UNEXPLAINED = 0.3
+"""Share of the chroma of a part of the picture that enlarging may miss, before luma is looked at again."""
+SHORTEST = 16
+"""Sides below which half of the resolution is not looked for, in pixels."""
+_PROBED = 128
+WORTH = 0.5
+"""Bits a pixel that the exceptions of chroma of half the resolution may cost."""
+
+
+ODD_SHARE = 0.8
+"""An axis is reversed if chroma is so much closer to its neighbours' mean at odd places."""
+_LUMA_STEPS = sorted(range(-80, 81), key=abs)
 
 
 @dataclass(frozen=True)
@@ -26,12 +43,18 @@ class Origin:
 
     Attributes:
       number: of the conversion, from 1.
+      mirrored: whether rows and columns are reversed in what follows.
       ycc: int32 `[H, W, 3]`, luma and centred chroma.
-      exceptions: the list of the pixels that it does not give.
+      enlarging: number of the way in which chroma was enlarged, from 1; 0 is none.
+      half: int32 `[2, H / 2, W / 2]`, what was enlarged to the chroma of `ycc`; None without that.
+      exceptions: the list of the pixels that the conversion does not give.
     """
 
     number: int
+    mirrored: tuple[bool, bool]
     ycc: np.ndarray
+    enlarging: int
+    half: np.ndarray | None
     exceptions: bytes
 
 
@@ -54,13 +77,86 @@ def find_origin(rgb: np.ndarray) -> Origin | None:
         packed = flat[:, 0].astype(np.int32) << 16 | flat[:, 1].astype(np.int32) << 8 | flat[:, 2]
         colours, index = np.unique(packed, return_inverse=True)
         found, solved = conversion.from_rgb(np.stack([colours >> 16, colours >> 8 & 255, colours & 255], axis=-1))
-        missed = np.flatnonzero(~solved[index])
-        if missed.size > MOST_EXCEPTIONS * len(flat):
+        if np.mean(~solved[index]) > MOST_EXCEPTIONS:
             continue
-        ycc = found[index].astype(np.int32)
-        differences = flat[missed] - conversion.to_rgb(ycc[missed])
-        return Origin(number, ycc.reshape(rgb.shape), _write(missed, differences))
+        ycc = found[index].astype(np.int32).reshape(rgb.shape)
+        return _with_half(number, rgb, ycc) or _with_whole(number, rgb, ycc)
     return None
+
+
+def _with_whole(number: int, rgb: np.ndarray, ycc: np.ndarray) -> Origin:
+    mirrored = _interpolated_at_odd(ycc[..., 1:], 0), _interpolated_at_odd(ycc[..., 1:], 1)
+    exceptions = _exceptions(rgb, CONVERSIONS[number - 1].to_rgb(ycc))
+    return Origin(number, mirrored, mirror(ycc, mirrored), 0, None, exceptions)
+
+
+def _with_half(number: int, rgb: np.ndarray, ycc: np.ndarray) -> Origin | None:
+    """Find the enlarging that explains nearly all of the chroma."""
+    if any(side % 2 or side < SHORTEST for side in rgb.shape[:2]):
+        return None
+    conversion = CONVERSIONS[number - 1]
+    for kind, enlarging in enumerate(ENLARGINGS, 1):
+        mirrored, missed = _orientation(enlarging, ycc[..., 1:])
+        if missed > MOST_UNEXPLAINED:
+            continue
+        own, target = mirror(ycc, mirrored), mirror(rgb, mirrored).astype(np.int64)
+        chroma = np.moveaxis(own[..., 1:], -1, 0)
+        # Where a component is at the end of its range, other chroma could have given it.
+        half = find_half(enlarging, chroma, np.all((target > 0) & (target < 255), axis=2))
+        chroma = enlarging.enlarge(half)
+        luma = _luma(conversion, target, own[..., 0], np.moveaxis(chroma, 0, -1))
+        found = np.concatenate([luma[..., None], np.moveaxis(chroma, 0, -1)], axis=-1).astype(np.int32)
+        exceptions = _exceptions(rgb, mirror(conversion.to_rgb(found), mirrored))
+        if 8 * len(exceptions) < WORTH * luma.size:
+            return Origin(number, mirrored, found, kind, half, exceptions)
+    return None
+
+
+def _orientation(enlarging: Enlarging, chroma: np.ndarray) -> tuple[tuple[bool, bool], float]:
+    """Return how to reverse a picture for an enlarging, and the share of the chroma `[H, W, 2]` that it then misses."""
+    best = (False, False), 1.0
+    for rows in (False, True) if enlarging.mirrored else (False,):
+        for columns in (False, True) if enlarging.mirrored else (False,):
+            x = np.moveaxis(mirror(chroma, (rows, columns)), -1, 0)
+            if not enlarging.mirrored:
+                # The search is long; the middle of the picture will do.
+                top, left = (max(0, side // 2 - _PROBED) // 2 * 2 for side in x.shape[1:])
+                x = x[:, top : top + 2 * _PROBED, left : left + 2 * _PROBED]
+            missed = float(np.mean(np.any(enlarging.enlarge(enlarging.reduce(x)) != x, axis=0)))
+            if missed < best[1]:
+                best = (rows, columns), missed
+    return best
+
+
+def _luma(conversion: Conversion, rgb: np.ndarray, luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
+    """Find the luma that gives a picture, or comes nearest, with other chroma than it was found with."""
+    best, wrong = luma.copy(), np.full(luma.shape, np.iinfo(np.int64).max)
+    at = np.arange(luma.size)
+    for step in _LUMA_STEPS:
+        y = np.clip(luma.reshape(-1)[at] + step, 0, 255)
+        ycc = np.concatenate([y[:, None], chroma.reshape(-1, 2)[at]], axis=1)
+        away = np.abs(conversion.to_rgb(ycc) - rgb.reshape(-1, 3)[at]).sum(axis=1)
+        better = away < wrong.reshape(-1)[at]
+        best.reshape(-1)[at[better]], wrong.reshape(-1)[at[better]] = y[better], away[better]
+        at = np.flatnonzero(wrong.reshape(-1))
+    return best
+
+
+def mirror(x: np.ndarray, mirrored: tuple[bool, bool]) -> np.ndarray:
+    """Reverse rows and columns of `[H, W, C]` where that is said."""
+    return x[:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
+
+
+def _interpolated_at_odd(chroma: np.ndarray, axis: int) -> bool:
+    """Say whether the pixels at odd places of an axis of even length lie between their neighbours, more than others.
+
+    The coarser grids of the model are at odd places; reversed, they get what was not interpolated.
+    """
+    x = np.moveaxis(chroma, axis, 0)
+    if len(x) < 4 or len(x) % 2:
+        return False
+    away = np.abs(2 * x[1:-1] - x[:-2] - x[2:])
+    return bool(away[::2].mean() < ODD_SHARE * away[1::2].mean())
 
 
 def convert(number: int, ycc: np.ndarray, exceptions: bytes | memoryview) -> np.ndarray:
@@ -88,28 +184,35 @@ def convert(number: int, ycc: np.ndarray, exceptions: bytes | memoryview) -> np.
     return rgb
 
 
+def _exceptions(rgb: np.ndarray, converted: np.ndarray) -> bytes:
+    """List where a conversion does not give a picture."""
+    difference = rgb.astype(np.int64) - converted
+    places = np.flatnonzero(difference.any(axis=2))
+    return _write(places, difference.reshape(-1, 3)[places])
+
+
 def _write(places: np.ndarray, differences: np.ndarray) -> bytes:
     out = bytearray(write_uvarint(len(places)))
-    for gap, difference in zip(np.diff(places, prepend=-1), differences, strict=True):
+    for gap in np.diff(places, prepend=-1):
         out += write_uvarint(int(gap) - 1)
-        for value in difference:
-            out += write_uvarint(zigzag(int(value)))
-    return bytes(out)
+    for value in differences.reshape(-1):
+        out += write_uvarint(zigzag(int(value)))
+    return write_uvarint(len(out)) + deflate(bytes(out))
 
 
 def _read(data: bytes | memoryview, pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    count, position = read_uvarint(data, 0, "number of exceptions")
-    if count > len(data):
+    size, position = read_uvarint(data, 0, "size of the exceptions")
+    if size > 5 + 11 * pixels:
         raise CorruptFile("the list of exceptions is damaged; get an intact copy of the file")
-    places, differences = np.empty(count, np.int64), np.empty((count, 3), np.int32)
-    place = -1
-    for k in range(count):
-        gap, position = read_uvarint(data, position, "exception")
-        place += gap + 1
-        places[k] = place
-        for c in range(3):
-            value, position = read_uvarint(data, position, "exception")
-            differences[k, c] = unzigzag(min(value, 1 << 10))
-    if position != len(data) or place >= pixels:
+    out = inflate(data[position:], size)
+    count, position = read_uvarint(out, 0, "number of exceptions")
+    if count > pixels:
         raise CorruptFile("the list of exceptions is damaged; get an intact copy of the file")
-    return places, differences
+    values = np.empty(4 * count, np.int64)
+    for k in range(4 * count):
+        values[k], position = read_uvarint(out, position, "exception")
+    places = np.cumsum(values[:count] + 1) - 1
+    differences = np.array([unzigzag(int(value)) for value in values[count:]], np.int64).reshape(-1, 3)
+    if position != len(out) or np.any(places >= pixels) or np.any(np.abs(differences) > 255):
+        raise CorruptFile("the list of exceptions is damaged; get an intact copy of the file")
+    return places, differences.astype(np.int32)

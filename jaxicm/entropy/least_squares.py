@@ -119,7 +119,7 @@ def regressors(tap: Tap, known: Sequence[Any], channel: int, config: FitConfig, 
 
 
 def limited(difference: Any, xp: ModuleType = jnp) -> Any:
-    """Bound differences, so that no product with a weight leaves 32 bits."""
+    """Bound differences of 16-bit samples, so that no sum of products with weights leaves 32 bits."""
     return xp.clip(difference, -DIFFERENCE_LIMIT, DIFFERENCE_LIMIT)
 
 

@@ -5,7 +5,7 @@ pixels, filled up to a few fixed sizes; exact arithmetic makes the result indepe
 needs the same few compiled functions.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,10 @@ from jaxicm.entropy.schedule import effective_scales
 
 if TYPE_CHECKING:
     from jaxicm.entropy.pixel_frozen import FrozenPixels
+
+
+Enlarge = Callable[[np.ndarray], np.ndarray]
+"""Maps int32 `[C, h, w]` to int32 `[C, 2 h, 2 w]`."""
 
 
 class PixelStep:
@@ -66,8 +70,9 @@ class PixelCoder:
         high: Sequence[int],
         depth: int,
         colour: str | None,
+        enlarge: Enlarge | None = None,
     ):
-        self.model, self.channels = model, len(low)
+        self.model, self.channels, self._enlarge = model, len(low), enlarge
         self.setting = Setting(model.config, len(low), tuple(low), tuple(high), depth, colour)
         self._size = height, width
         self.scales = effective_scales(model.config.scales, height, width)
@@ -94,17 +99,24 @@ class PixelCoder:
         cell = CELLS[config.cell][0]
         for scale in reversed(range(self.scales)):
             height, width = (side >> scale for side in self._size)
+            setting, given = self.setting, None
+            if scale == 0 and self._enlarge is not None:
+                given = self._enlarge(self._known[1:])
+                self._known[1:] = given[:, 1::2, 1::2]
+                setting = setting._replace(channels=1)
             grid = PixelGrid(height, width, CHANNELS, cell, reach(config.order, config.taps))
             rough = self._roughness()
             for i in range(1, cell[0], 2):
                 for j in range(1, cell[1], 2):
                     grid.put((i, j), self._known[:, i // 2 :: cell[0] // 2, j // 2 :: cell[1] // 2])
             for phase in range(len(config.phases)):
-                run = PhaseRun(self.setting, self.model.networks(scale, phase), scale, phase, grid, rough)
+                run = PhaseRun(setting, self.model.networks(scale, phase), scale, phase, grid, rough)
+                if given is not None:
+                    run.lattice[1:] = given[:, *run.slices]
                 for part in run.rounds:
                     part.start()
                     self.network_calls += 1
-                    for channel in range(self.channels):
+                    for channel in range(setting.channels):
                         self.network_calls += 1
                         for segment in range(len(part.segments)):
                             yield PixelStep(part, channel, segment)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import jax
 import numpy as np
 
-from jaxicm.entropy.pixel_coder import PixelCoder
+from jaxicm.entropy.pixel_coder import Enlarge, PixelCoder
 from jaxicm.entropy.pixel_network import Layer
 from jaxicm.entropy.pixel_update import BIAS_FRAC, Update, adapted
 from jaxicm.entropy.pixels import Kernel, Networks, PixelConfig, assemble, kernels
@@ -145,7 +145,14 @@ class FrozenPixels:
         return float(sum(k.inputs * k.outputs for k in kernels(self.config).values()))
 
     def coder(
-        self, height: int, width: int, low: Sequence[int], high: Sequence[int], depth: int, colour: str | None = "none"
+        self,
+        height: int,
+        width: int,
+        low: Sequence[int],
+        high: Sequence[int],
+        depth: int,
+        colour: str | None = "none",
+        enlarge: Enlarge | None = None,
     ) -> PixelCoder:
         """Start the steps of a picture.
 
@@ -155,8 +162,10 @@ class FrozenPixels:
           depth: bits of a sample of the first channel.
           colour: transform of three channels, a name of `ops.colour.COLOURS`, which tells bounds of the samples; None
             where it was none of them.
+          enlarge: maps the second and third channel of the finest grid but one to those of the picture, which are not
+            coded then; for even sides.
         """
-        return PixelCoder(self, height, width, low, high, depth, colour)
+        return PixelCoder(self, height, width, low, high, depth, colour, enlarge)
 
     def networks(self, scale: int, phase: int) -> Networks:
         """Return the real values of the layers of a phase at a scale, on the device."""

@@ -1,7 +1,7 @@
 """One phase of a grid while it is coded: rounds, segments, and the networks that run ahead of the entropy coder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
@@ -98,19 +98,21 @@ class Segment:
     """Pixels that are coded at once, and how far they have come.
 
     Attributes:
+      parts: of the lattice, those of its round.
       start, stop: in the round.
       size: of the arrays.
-      kept: output of the trunk.
+      kept: output of the trunk; None before it was started.
       known: the samples of the channels before, int32 `[size]` each.
       previous: what the heads are told about them.
       found: output of the head of the next channel.
     """
 
+    parts: Sequence[Part]
     start: int
     stop: int
     size: int
-    kept: _Kept
-    known: list[np.ndarray]
+    kept: _Kept | None = None
+    known: list[np.ndarray] = field(default_factory=list)
     previous: jax.Array | None = None
     found: tuple[jax.Array, jax.Array, jax.Array] | None = None
 
@@ -150,12 +152,18 @@ class PhaseRun:
             self.rounds = [Round(self, parts, fit, index) for index, parts in enumerate(ROUND_PARTS)]
         else:
             self.rounds = [Round(self, [EVERYWHERE], None, 0)]
+        self._unseen = [segment for part in self.rounds for segment in part.segments]
 
-    def look(self, parts: Sequence[Part], start: int, stop: int, size: int) -> _Kept:
-        """Evaluate the trunk for the pixels `start` to `stop` of parts of the lattice, filled up to `size`."""
-        taps = np.zeros((len(self._planes), CHANNELS, size), np.int32)
-        around = np.zeros((len(self._rough), size), np.int32)
-        for part, inside, at in pieces(parts, self.lattice.shape, start, stop):
+    def look_ahead(self) -> None:
+        """Start the trunk of the next segment that has none: work for the device while the host decodes."""
+        if self._unseen:
+            segment = self._unseen.pop(0)
+            segment.kept = self._look(segment)
+
+    def _look(self, segment: "Segment") -> _Kept:
+        taps = np.zeros((len(self._planes), CHANNELS, segment.size), np.int32)
+        around = np.zeros((len(self._rough), segment.size), np.int32)
+        for part, inside, at in pieces(segment.parts, self.lattice.shape, segment.start, segment.stop):
             around[:, at] = collect_range(self._rough, part, inside)
             for t, plane in enumerate(self._planes):
                 taps[t, :, at] = collect_range(plane, part, inside)
@@ -165,7 +173,7 @@ class PhaseRun:
 class Round:
     """The pixels of a phase that are coded together, segment by segment and channel by channel.
 
-    The trunks of all rounds start with the phase, the head of a channel as soon as the one before is decoded.
+    The head of a channel starts as soon as the one before is decoded, and the trunk of some later segment with it.
 
     Attributes:
       segments: of its pixels.
@@ -178,20 +186,23 @@ class Round:
         for start in range(0, count, SEGMENT):
             stop = min(start + SEGMENT, count)
             size = next(size for size in CHUNKS if size >= stop - start)
-            self.segments.append(Segment(start, stop, size, phase.look(parts, start, stop, size), []))
-        self._fitted: list[tuple[np.ndarray, np.ndarray, np.ndarray]] | None = None
+            self.segments.append(Segment(parts, start, stop, size))
+        self._fitted: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def start(self) -> None:
         """Fit what is fitted to the rounds before, and start the first head."""
-        if self._fit is not None and self._index and self.segments:
-            self._fitted = [self._fit.fit(self._index, channel) for channel in range(self._phase.setting.channels)]
         for segment in self.segments:
-            self._begin(0, segment)
+            while segment.kept is None:
+                self._phase.look_ahead()
+        for channel in range(self._phase.setting.channels):
+            if self._fit is not None and self._index and self.segments:
+                self._fitted.append(self._fit.fit(self._index, channel))
+            for segment in self.segments if channel == 0 else ():
+                self._begin(0, segment)
 
     def _begin(self, channel: int, segment: Segment) -> None:
-        fitted = None
-        if self._fitted is not None:
-            fitted = [_filled(part, segment) for part in self._fitted[channel]]
+        assert segment.kept is not None
+        fitted = [_filled(part, segment) for part in self._fitted[channel]] if self._fitted else None
         head, fits = self._phase.networks.heads[channel], self._phase.setting.config.fit.count
         segment.found = _predict(segment.kept, segment.known, segment.previous, fitted, channel, head, fits)
 
@@ -224,9 +235,10 @@ class Round:
         segment, lattice = self.segments[index], self._phase.lattice[channel]
         for part, inside, at in pieces(self._parts, lattice.shape, segment.start, segment.stop):
             _put_range(lattice[part], inside, values[at])
+        self._phase.look_ahead()
         if channel + 1 == self._phase.setting.channels:
             return
-        assert segment.found is not None
+        assert segment.found is not None and segment.kept is not None
         mean, scale, _ = segment.found
         x = np.zeros(segment.size, np.int32)
         x[: len(values)] = values

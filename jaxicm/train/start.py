@@ -7,10 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxicm.codecs import weights
+from jaxicm.entropy.pixel_widening import widen
 from jaxicm.errors import ConfigError
 from jaxicm.models import image, lossless
+from jaxicm.models.lossless import LosslessConfig
 from jaxicm.train.checkpoints import load_parameters
-from jaxicm.train.config import TrainConfig
+from jaxicm.train.config import TrainConfig, load_run_config
 from jaxicm.train.corpus import Corpus
 
 _STATISTICS_CROPS = 1024
@@ -20,7 +23,7 @@ def start_parameters(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
     """Make or read the parameters at which a run begins.
 
     Args:
-      config: of the run; `init` comes before `start`.
+      config: of the run; `init` comes before `start`. A lossless run may begin at a smaller model.
       corpus: of training pictures, for the statistics.
 
     Returns:
@@ -31,7 +34,10 @@ def start_parameters(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
     """
     params = random_parameters(config)
     if config.init:
-        return _checked(config.init, read_parameters(Path(config.init)), params)
+        found = read_parameters(Path(config.init))
+        if config.lossless is not None and "pixels" in found:
+            found = _widened(found, config, params)
+        return _checked(config.init, found, params)
     if config.start == "statistics" and config.lossless is None:
         crops = corpus.statistics_crops(_STATISTICS_CROPS)
         params = image.start_from_statistics(params, config.model, crops, config.seed)
@@ -58,6 +64,22 @@ def read_parameters(path: Path) -> dict[str, Any]:
 
         return load_trainable(path)
     raise ConfigError(f"init: {path} is neither a run folder nor a .safetensors file; check the path")
+
+
+def _widened(found: dict[str, Any], config: TrainConfig, start: dict[str, Any]) -> dict[str, Any]:
+    """Put parameters of a smaller lossless model into that of the run."""
+    assert config.lossless is not None
+    path = Path(config.init)
+    if path.is_dir():
+        trained = load_run_config(path).lossless
+        model = None if trained is None else trained.model
+    else:
+        model = weights.config_from_info(LosslessConfig, weights.read(path)[1])
+    wanted = config.lossless.model
+    if model is None or model.masked is not None or wanted.masked is not None or model.pixels == wanted.pixels:
+        return found
+    random = {name: np.asarray(value) for name, value in start["pixels"].items()}
+    return {"pixels": widen(found["pixels"], model.pixels, wanted.pixels, random)}
 
 
 def _checked(name: str, found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:

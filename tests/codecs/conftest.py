@@ -1,4 +1,6 @@
-"""A tiny lossless codec for the tests of this folder."""
+"""A tiny lossless codec and damage to files for the tests of this folder."""
+
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -21,3 +23,30 @@ def tiny_lossless(private_folders) -> LosslessCodec:
     path = private_folders / "models" / "tiny_lossless.safetensors"
     freeze_parameters(params, config, path, profile="tiny", trained_on="nothing", provenance={})
     return LosslessCodec.load(path)
+
+
+@pytest.fixture(scope="session")
+def mutate() -> Callable[..., bytes]:
+    """Return the function that damages a file."""
+    return _mutate
+
+
+def _mutate(data: bytes, rng: np.random.Generator, most: int = 3) -> bytes:
+    """Change, delete, insert, repeat or cut off bytes in up to `most` places."""
+    damaged = bytearray(data)
+    for _ in range(rng.integers(1, most + 1)):
+        at, size = int(rng.integers(len(damaged) + 1)), int(rng.integers(1, 9))
+        match int(rng.integers(6)):
+            case 0:
+                del damaged[at : at + size]
+            case 1:
+                damaged[at:at] = rng.bytes(size)
+            case 2:
+                damaged[at : at + size] = rng.bytes(size)
+            case 3 if at < len(damaged):
+                damaged[at] ^= 1 << int(rng.integers(8))
+            case 4:
+                damaged[at:at] = damaged[at : at + size]
+            case _:
+                del damaged[at:]
+    return bytes(damaged)

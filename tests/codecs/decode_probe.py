@@ -19,8 +19,10 @@ def main(out: str, weights: str, *files: str) -> None:
     digests, images = [], {}
     for name in files:
         result = codec.decode_detail(Path(name).read_bytes())
-        digests.append(hashlib.sha256(np.ascontiguousarray(result.values_q4).tobytes()).hexdigest())
-        images[Path(name).stem] = result.image
+        lossless = hasattr(result, "samples")
+        symbols = result.samples if lossless else result.values_q4
+        digests.append(hashlib.sha256(np.ascontiguousarray(symbols).tobytes()).hexdigest())
+        images[Path(name).stem] = result.samples if lossless else result.image
     np.savez(out, allow_pickle=False, **images)
     print(json.dumps({"symbols": digests, "devices": jax.device_count()}))
 

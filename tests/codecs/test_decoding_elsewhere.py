@@ -60,6 +60,20 @@ def test_a_fresh_process_decodes_the_same_symbols(tiny_codec, tiny_weights, made
     assert outcome["devices"] == (8 if way == "8 devices" else 1)
 
 
+@pytest.mark.parametrize("way", ["one thread", "SSE4.2", "8 devices"])
+def test_lossless_files_decode_elsewhere(tiny_lossless, private_folders, photograph, tmp_path, way):
+    weights = private_folders / "models" / "tiny_lossless.safetensors"
+    pictures = {"colour": photograph(130, 200), "grey": photograph(70, 90)[..., 0]}
+    paths = [tmp_path / f"{name}.jicm" for name in pictures]
+    for path, picture in zip(paths, pictures.values(), strict=True):
+        path.write_bytes(tiny_lossless.encode(picture))
+    out = tmp_path / "images.npz"
+    decode_elsewhere(weights, paths, out, WAYS[way])
+    with np.load(out) as found:
+        for name, picture in pictures.items():
+            np.testing.assert_array_equal(found[name], picture)
+
+
 @pytest.mark.skipif(jax.default_backend() != "gpu", reason="needs a GPU beside the CPU")
 def test_a_cpu_decodes_what_a_gpu_encoded(tiny_codec, tiny_weights, made, tmp_path):
     out = tmp_path / "images.npz"
