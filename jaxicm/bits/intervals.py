@@ -39,8 +39,6 @@ from .varint import read_uvarint
 
 MOST_CHOSEN = 4096
 """Lanes that the encoder takes at most by itself; here they pay off for larger messages than with tables."""
-LANE_PAYLOAD_BYTES = 220
-"""As in `lane_count`: the evaluation of distributions gains more from long rows than tables do."""
 _U = np.uint64
 _CHUNK = 1 << 13  # symbols prepared at once, so that their distributions stay in the cache
 
@@ -117,11 +115,7 @@ class IntervalEncoder:
         """
         symbols = sum(len(start) for start, _ in self._pushes)
         if lanes is None:
-            lanes = (
-                choose_lanes(self.size_bits / 8, symbols, most=MOST_CHOSEN, lane_bytes=LANE_PAYLOAD_BYTES)
-                if symbols
-                else 1
-            )
+            lanes = choose_lanes(self.size_bits / 8, symbols, most=MOST_CHOSEN) if symbols else 1
         check_lanes(lanes, symbols)
         return write_stream(self._pushes, lanes)
 

@@ -8,9 +8,7 @@ LANE_SYMBOLS = 1 << 16
 """Most symbols a lane may hold in streams of fewer than 1024 lanes: a damaged byte must not ask for hours either."""
 
 
-def choose_lanes(
-    size_bytes: float, symbols: int = 0, *, most: int = 1024, lane_bytes: float = LANE_PAYLOAD_BYTES
-) -> int:
+def choose_lanes(size_bytes: float, symbols: int = 0, *, most: int = 1024) -> int:
     """Choose the number of lanes: as many (fast) as cost at most 0.3 % of the payload, a lane costing 1.1 to 1.3 bytes.
 
     Args:
@@ -18,12 +16,11 @@ def choose_lanes(
       symbols: number of symbols; a long message of nearly no bits gets a lane for every 32768 of them even so, because
         with four lanes it would take longer than the networks.
       most: lanes, a power of two.
-      lane_bytes: payload for which there is one more lane.
 
     Returns:
-      Power of two, 4 to `most`, the largest that is at most size / lane_bytes or symbols / 32768 within these bounds.
+      Power of two, 4 to `most`, the largest that is at most size / 440 or symbols / 32768 within these bounds.
     """
-    wanted = max(size_bytes / lane_bytes, symbols / 32768)
+    wanted = max(size_bytes / LANE_PAYLOAD_BYTES, symbols / 32768)
     return min(most, 1 << max(2, int(wanted).bit_length() - 1))
 
 

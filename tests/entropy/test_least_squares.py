@@ -103,15 +103,30 @@ def grid_of(x: np.ndarray, phase: int) -> tuple[PixelGrid, np.ndarray]:
     return grid, x[:, i::2, j::2]
 
 
+def fitted(fit: PhaseFit, samples: np.ndarray, index: int, channel: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means in sixteenths `[W, n]`, noise, and the plain first guesses `[n]` of a round, as the coder joins them."""
+    stride = 4 >> index
+    prediction, noise, beside = fit.fit(index, channel)
+
+    def collected(plane: np.ndarray) -> np.ndarray:
+        return rounds.collect(plane[::stride, ::stride], rounds.COMPLETING)
+
+    def guess(c: int) -> np.ndarray:
+        return rounds.collect(least_squares.first_guess(fit._tap(stride), c), rounds.COMPLETING)
+
+    for before in range(channel):
+        prediction = prediction + beside[before] * (collected(samples[before]) - guess(before))
+    return least_squares.fit_mean(prediction, guess(channel), 0), noise, guess(channel)
+
+
 @pytest.mark.parametrize("phase", [0, 1, 2])
 def test_a_texture_is_learnt_from_the_rounds_before(texture, phase):
     grid, samples = grid_of(texture, phase)
     fit = PhaseFit(grid, phases(Order(), 12)[phase], samples, CONFIG)
     for channel in range(3):
-        mean, noise = fit.fit(2, channel)
+        mean, noise, guess = fitted(fit, samples, 2, channel)
         x = rounds.collect(samples[channel], rounds.COMPLETING)
-        error = np.abs(mean / 16 - x).mean(axis=1)
-        plain = np.abs(rounds.collect(fit._variables(1, channel)[1], rounds.COMPLETING) - x).mean()
+        error, plain = np.abs(mean / 16 - x).mean(axis=1), np.abs(guess - x).mean()
         assert np.all(error < 0.5 * plain)
         # The noise tells the errors' size, in sixteenths of an octave of quarters.
         assert np.all(np.abs(noise.mean(axis=1) / 16 - np.log2(4 * error)) < 1.5)
@@ -124,7 +139,8 @@ def test_a_fit_reads_nothing_that_is_not_decoded(texture):
     for index in (1, 2):
         other = np.where(rounds.round_of(*samples.shape[1:]) >= index, rng.integers(0, 255, samples.shape), samples)
         found = [
-            PhaseFit(grid, phases(Order(), 12)[1], s.astype(np.int32), CONFIG).fit(index, 0) for s in (samples, other)
+            PhaseFit(grid, phases(Order(), 12)[1], x.astype(np.int32), CONFIG).fit(index, 0)[0]
+            for x in (samples, other)
         ]
         np.testing.assert_array_equal(*found)
 
@@ -134,17 +150,17 @@ def test_training_fits_what_coding_fits(texture):
     phase = phases(Order(), 12)[2]
     for channel in range(3):
         coded = PhaseFit(grid, phase, samples, CONFIG)
-        inputs, guess = coded._variables(1, channel)
+        guess = least_squares.first_guess(coded._tap(1), channel)
+        inputs = least_squares.regressors(coded._tap(1), list(samples[:channel]), channel, CONFIG, np)
         variables = jnp.asarray(np.stack([*inputs, samples[channel] - guess], axis=-1)[None])
-        prediction, noise = least_squares.fit_crops(variables, CONFIG)
-        mean = least_squares.fit_mean(np.moveaxis(np.asarray(prediction[0]), -1, 0), guess, 0)
+        prediction, noise = (np.moveaxis(np.asarray(x[0]), -1, 0) for x in least_squares.fit_crops(variables, CONFIG))
+        mean = least_squares.fit_mean(prediction, guess, 0)
         for index in (1, 2):
-            expected = coded.fit(index, channel)
-            stride = 2 if index == 1 else 1
-            ours = rounds.collect(mean[:, ::stride, ::stride], rounds.COMPLETING)
-            assert np.mean(np.abs(ours - expected[0]) > 2) < 0.01
-            ours = rounds.collect(np.moveaxis(np.asarray(noise[0]), -1, 0)[:, ::stride, ::stride], rounds.COMPLETING)
-            assert np.mean(np.abs(ours - expected[1]) > 2) < 0.02
+            expected = fitted(coded, samples, index, channel)
+            stride = 4 >> index
+            for ours, theirs, share in ((mean, expected[0], 0.01), (noise, expected[1], 0.02)):
+                found = rounds.collect(ours[:, ::stride, ::stride], rounds.COMPLETING)
+                assert np.mean(np.abs(found - theirs) > 2) < share
 
 
 @pytest.mark.parametrize(
