@@ -1,4 +1,4 @@
-"""Lossless coding at equal CPU seconds: orders, scales, mixtures and colours, and the paper's network (system S7).
+"""Lossless coding at equal CPU seconds: orders, fitted predictions, scales, and the paper's network (system S7).
 
     jaxicm ablate configs/ablation_lossless.py --data LOSSLESS --budget 200
 
@@ -23,9 +23,10 @@ PAPER = (
 def config() -> TrainConfig:
     """Return the base: our network, 2x2 cells in a fixed order."""
     pixels = PixelConfig(scales=SCALES, hidden=64, head=32)
+    plain = {f"{name}_share": 0.0 for name in ("grey", "subsampled", "ycc", "filtered")}
     return TrainConfig(
         name="ablation_lossless",
-        lossless=LosslessTraining(LosslessConfig(pixels), scales=SCALES, grey_share=0.0, subsampled_share=0.0),
+        lossless=LosslessTraining(LosslessConfig(pixels), scales=SCALES, **plain),
         data=DataConfig(exclude=("lossless/l007*", "lossless/l008*")),
         validation=ValidationConfig(include=("lossless/l008*",), crop=256, qualities=(50.0,), pictures=0),
         optimizer=OptimizerConfig(learning_rate=3e-3, warmup=50, schedule="wsd", cooldown=0.4),
@@ -47,6 +48,8 @@ def variants() -> dict[str, dict[str, tuple[str, ...]]]:
             for cell, kind in orders
             if kind in ("fixed", "random") and (cell, kind) != ("2x2", "fixed")
         },
+        "fitted": {f"{k} scales": (f"{PIXELS}.fit.scales={k}",) for k in (0, 1, 3)}
+        | {"8x8 blocks": (f"{PIXELS}.fit.block=8",)},
         "mixtures": {str(k): (f"{PIXELS}.mixtures={k}",) for k in (1, 5, 10)},
         "colour": {name: (f"lossless.model.colour={name}",) for name in ("green", "none")},
         "scales": {str(s): (f"{PIXELS}.scales={s}", f"lossless.scales={s}") for s in scales},

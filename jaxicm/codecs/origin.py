@@ -34,7 +34,6 @@ WORTH = 0.5
 
 ODD_SHARE = 0.8
 """An axis is reversed if chroma is so much closer to its neighbours' mean at odd places."""
-_LUMA_STEPS = sorted(range(-80, 81), key=abs)
 
 
 @dataclass(frozen=True)
@@ -103,11 +102,12 @@ def _with_half(number: int, rgb: np.ndarray, ycc: np.ndarray) -> Origin | None:
         chroma = np.moveaxis(own[..., 1:], -1, 0)
         # Where a component is at the end of its range, other chroma could have given it.
         half = find_half(enlarging, chroma, np.all((target > 0) & (target < 255), axis=2))
-        chroma = enlarging.enlarge(half)
-        luma = _luma(conversion, target, own[..., 0], np.moveaxis(chroma, 0, -1))
-        found = np.concatenate([luma[..., None], np.moveaxis(chroma, 0, -1)], axis=-1).astype(np.int32)
+        found = own.copy()
+        found[..., 1:] = np.moveaxis(enlarging.enlarge(half), 0, -1)
+        other = np.any(found != own, axis=2)
+        found[other, 0] = conversion.luma_of(target[other], found[other, 1:])[0]
         exceptions = _exceptions(rgb, mirror(conversion.to_rgb(found), mirrored))
-        if 8 * len(exceptions) < WORTH * luma.size:
+        if 8 * len(exceptions) < WORTH * other.size:
             return Origin(number, mirrored, found, kind, half, exceptions)
     return None
 
@@ -125,20 +125,6 @@ def _orientation(enlarging: Enlarging, chroma: np.ndarray) -> tuple[tuple[bool, 
             missed = float(np.mean(np.any(enlarging.enlarge(enlarging.reduce(x)) != x, axis=0)))
             if missed < best[1]:
                 best = (rows, columns), missed
-    return best
-
-
-def _luma(conversion: Conversion, rgb: np.ndarray, luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
-    """Find the luma that gives a picture, or comes nearest, with other chroma than it was found with."""
-    best, wrong = luma.copy(), np.full(luma.shape, np.iinfo(np.int64).max)
-    at = np.arange(luma.size)
-    for step in _LUMA_STEPS:
-        y = np.clip(luma.reshape(-1)[at] + step, 0, 255)
-        ycc = np.concatenate([y[:, None], chroma.reshape(-1, 2)[at]], axis=1)
-        away = np.abs(conversion.to_rgb(ycc) - rgb.reshape(-1, 3)[at]).sum(axis=1)
-        better = away < wrong.reshape(-1)[at]
-        best.reshape(-1)[at[better]], wrong.reshape(-1)[at[better]] = y[better], away[better]
-        at = np.flatnonzero(wrong.reshape(-1))
     return best
 
 

@@ -31,6 +31,8 @@ WEIGHT_FRAC = 8
 WEIGHT_LIMIT = 1023
 """Weights are multiples of 2**-WEIGHT_FRAC, at most WEIGHT_LIMIT of them."""
 DIFFERENCE_LIMIT = 1 << 16
+MOST_UNKNOWNS = 31
+"""Weights of a prediction: so many products of limited differences stay below 2**31."""
 RIDGE = 2.0**-7
 """Added to the diagonal, relative to its mean; the weights are pulled towards the first guess."""
 FEATURES = 2
@@ -63,6 +65,11 @@ class FitConfig:
             ("windows", len(self.windows) <= 4, "must be at most four"),
             ("taps", all(BASE <= t <= 24 for t in self.taps), f"must be {BASE} to 24 each"),
             ("across", 0 <= self.across <= 24, "must be 0 to 24"),
+            (
+                "across",
+                max(map(self.unknowns, range(3))) <= MOST_UNKNOWNS,
+                f"leads to more than {MOST_UNKNOWNS} weights",
+            ),
         ):
             if not holds:
                 raise ConfigError(f"fit.{key}: found {getattr(self, key)!r}, {rule}")

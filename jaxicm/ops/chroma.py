@@ -118,35 +118,53 @@ def find_half(enlarging: Enlarging, full: np.ndarray, sure: np.ndarray) -> np.nd
     for plane, target, least, most in zip(half, full, low, high, strict=True):
         np.clip(plane, least, most, out=plane)
         for _ in range(_SWEEPS):
-            wrong = np.pad(sure & (enlarging.enlarge(plane[None])[0] != target), 1)
-            near = np.zeros(plane.shape, bool)
-            for i, j in np.ndindex(4, 4):
-                near |= wrong[i : i + wrong.shape[0] - 3 : 2, j : j + wrong.shape[1] - 3 : 2]
-            if not sum(_move(enlarging, plane, target, sure, near, place) for place in range(4)):
+            wrong = sure & (enlarging.enlarge(plane[None])[0] != target)
+            if not sum(_move(enlarging, plane, target, sure, *_near_samples(wrong, place)) for place in range(4)):
                 break
     return half
 
 
+def _near_samples(wrong: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns of the samples that have a share in some wrong result.
+
+    Args:
+      wrong: bool `[2 h, 2 w]`.
+      place: 0 to 3, which samples: those of one place share no result.
+    """
+    wide = np.pad(wrong, 1)
+    near = np.zeros((wrong.shape[0] // 2, wrong.shape[1] // 2), bool)
+    for i, j in np.ndindex(4, 4):
+        near |= wide[i : i + wrong.shape[0] : 2, j : j + wrong.shape[1] : 2]
+    i, j = np.nonzero(near[place // 2 :: 2, place % 2 :: 2])
+    return 2 * i + place // 2, 2 * j + place % 2
+
+
+def _patches(half: np.ndarray, i: np.ndarray, j: np.ndarray, step: int) -> np.ndarray:
+    """Return samples with their neighbours and `step` added to them: `[n, 3, 3]`.
+
+    Of what these are enlarged to, rows and columns 1 to 4 are what the whole plane would give.
+    """
+    around = np.arange(3)
+    found = np.pad(half, 1, mode="edge")[i[:, None, None] + around[:, None], j[:, None, None] + around]
+    found[:, 1, 1] += step
+    # At the edges of the picture a sample stands for those beyond too.
+    found[:, 0, 1] += step * (i == 0)
+    found[:, 2, 1] += step * (i == half.shape[0] - 1)
+    found[:, 1, 0] += step * (j == 0)
+    found[:, 1, 2] += step * (j == half.shape[1] - 1)
+    return found
+
+
 def _move(
-    enlarging: Enlarging, half: np.ndarray, full: np.ndarray, sure: np.ndarray, chosen: np.ndarray, place: int
+    enlarging: Enlarging, half: np.ndarray, full: np.ndarray, sure: np.ndarray, i: np.ndarray, j: np.ndarray
 ) -> int:
-    """Change the chosen samples at one of four places, which share no result, for the better; return how many."""
-    i, j = np.nonzero(chosen[place // 2 :: 2, place % 2 :: 2])
-    i, j = 2 * i + place // 2, 2 * j + place % 2
-    around, beyond = np.arange(3), np.arange(4)
-    patch = np.pad(half, 1, mode="edge")[i[:, None, None] + around[:, None], j[:, None, None] + around]
+    """Change samples that share no result for the better; return how many."""
+    beyond = np.arange(4)
     rows, columns = 2 * i[:, None, None] + beyond[:, None], 2 * j[:, None, None] + beyond
     target, known = np.pad(full, 1)[rows, columns], np.pad(sure, 1)[rows, columns]
 
     def errors(step: int) -> np.ndarray:
-        moved = patch.copy()
-        moved[:, 1, 1] += step
-        # At the edges of the picture a sample stands for those beyond too.
-        moved[:, 0, 1] += step * (i == 0)
-        moved[:, 2, 1] += step * (i == half.shape[0] - 1)
-        moved[:, 1, 0] += step * (j == 0)
-        moved[:, 1, 2] += step * (j == half.shape[1] - 1)
-        away = np.abs(enlarging.enlarge(moved)[:, 1:5, 1:5] - target)
+        away = np.abs(enlarging.enlarge(_patches(half, i, j, step))[:, 1:5, 1:5] - target)
         return (away * known).sum(axis=(1, 2))
 
     best, change = errors(0), np.zeros(len(i), np.int32)

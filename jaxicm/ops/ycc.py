@@ -74,6 +74,29 @@ class Conversion:
             found[left], solved[left] = some, done
         return found, solved
 
+    def luma_of(self, rgb: np.ndarray, chroma: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Find the luma that gives colours with known chroma.
+
+        Args:
+          rgb: integers `[n, 3]`, in [0, 255].
+          chroma: integers `[n, 2]`, centred.
+
+        Returns:
+          int64 `[n]`, the luma, or else one that comes near; int64 `[n]`, by how much the components miss in all.
+        """
+        matrix = np.asarray(self.matrix)
+        # Each component tells the luma but for rounding, unless it is cut off.
+        real = (rgb + self.offset - chroma @ matrix[:, 1:].T) / matrix[:, 0]
+        guesses = [np.full(len(rgb), 0), np.full(len(rgb), 255)]
+        guesses += [np.clip(np.rint(real[:, c]) + step, 0, 255) for c in (1, 0, 2) for step in (0, -1, 1)]
+        best, missed = np.zeros(len(rgb), np.int64), np.full(len(rgb), np.iinfo(np.int64).max)
+        for guess in guesses[2:] + guesses[:2]:
+            luma = guess.astype(np.int64)
+            away = np.abs(self.to_rgb(np.column_stack([luma, chroma])) - rgb).sum(axis=1)
+            better = away < missed
+            best[better], missed[better] = luma[better], away[better]
+        return best, missed
+
     def _inside(self, ycc: np.ndarray) -> np.ndarray:
         low = np.array([0, -self.zero[0], -self.zero[1]])
         return np.clip(ycc, low, low + 255)

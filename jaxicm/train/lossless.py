@@ -24,7 +24,7 @@ class LosslessTraining:
       subsampled_share: share of the crops whose chroma is reduced to half and enlarged again first, as scanners,
         cameras and JPEG leave it.
       ycc_share: share of the crops that are coded as luma and chroma, most with chroma of half the resolution: pictures
-        that once came out of a decoder of JPEG, video or PhotoCD (see `codecs.origin`).
+        that once came out of a decoder of JPEG or PhotoCD (see `codecs.origin`). Not with `masked`.
       filtered_share: share of the crops that are softened or sharpened first, as scanners and cameras do.
     """
 
@@ -68,7 +68,7 @@ def lossless_loss(
         chosen = jax.random.uniform(filter_key, (count,)) < settings.filtered_share
         strength = jax.random.uniform(strength_key, (2, count), minval=SHARPEST, maxval=SOFTEST)
         crops = jnp.where(chosen[:, None, None, None], filtered(crops, strength), crops)
-        if settings.ycc_share:
+        if settings.ycc_share and settings.model.masked is None:
             ycc = jax.random.uniform(ycc_key, (count,)) < settings.ycc_share
             crops = jnp.where(ycc[:, None, None, None], to_ycc(crops, kind_key), crops)
     bits = cast(Array, LosslessModel(settings.model).apply({"params": params}, crops, grey, settings.scales, ycc))
