@@ -126,6 +126,7 @@ class FakeCodec:
 class LosslessResult:
     data: bytes
     mode: str
+    origin: str | None = None
     timings_s: dict[str, float] = field(default_factory=lambda: {"entropy": 0.001, "coder": 0.002})
     estimated_bits: float = 0.0
 
@@ -136,7 +137,14 @@ class FakeLosslessCodec:
     info = ModelInfo("lossless_fast", "fedcba9876543210fedc", "lossless_fast", config={"pixels": {}}, curve=[])
 
     def encode_detail(
-        self, samples: np.ndarray, *, effort: int, progress: object, icc: bytes | None = None, verify: bool = False
+        self,
+        samples: np.ndarray,
+        *,
+        effort: int,
+        keep_rgb: bool,
+        progress: object,
+        icc: bytes | None = None,
+        verify: bool = False,
     ) -> LosslessResult:
         del effort, progress
         channels = samples.shape[2] if samples.ndim == 3 else 1
@@ -148,7 +156,9 @@ class FakeLosslessCodec:
         data = pack(header, sections + ([Section(SectionKind.ICC, icc)] if icc is not None else []))
         if verify:
             np.testing.assert_array_equal(self.decode(data), samples)
-        return LosslessResult(data, "simple" if is_synthetic(samples) else "learned")
+        learned, colour = not is_synthetic(samples), samples.shape[2:] == (3,) and samples.dtype == np.uint8
+        origin = "JPEG" if learned and colour and not keep_rgb else None
+        return LosslessResult(data, "learned" if learned else "simple", origin)
 
     def decode(self, data: bytes) -> np.ndarray:
         header, sections = unpack(data)

@@ -43,11 +43,19 @@ def test_every_sample_comes_back(run, tmp_path, pixels, name):
     assert (done.code, done.err) == (0, "")
     size = (tmp_path / "a.jicm").stat().st_size
     rates = f"{size * 8 / (40 * 56):.4f} bpp, {size * 8 / samples.size:.4f} bpsp"
-    assert f"a.jicm: {size:,} bytes, {rates}, verified, 56x40, " in done.out
+    origin = ", colours from JPEG" if name == "rgb" else ""
+    assert f"a.jicm: {size:,} bytes, {rates}{origin}, verified, 56x40, " in done.out
     assert run("decode", tmp_path / "a.jicm", tmp_path / "back.png").code == 0
     back = read_exact(tmp_path / "back.png").samples
     assert back.dtype == samples.dtype
     np.testing.assert_array_equal(back, samples)
+
+
+def test_the_search_for_an_origin_can_be_left_out(run, photo, tmp_path):
+    assert "colours from JPEG" in run("encode", "--lossless", photo, tmp_path / "a.jicm").out
+    assert "colours" not in run("encode", "--lossless", "--keep-rgb", photo, tmp_path / "b.jicm").out
+    refused = run("encode", "--keep-rgb", photo, tmp_path / "c.jicm")
+    assert refused.code == 2 and "--keep-rgb goes with --lossless" in refused.err
 
 
 def test_a_mode_that_is_not_learned_is_named(run, tmp_path):
