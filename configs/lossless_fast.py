@@ -12,7 +12,7 @@ minutes; loss in bits a sample of three scales, the coarsest grid not counted, o
     step 500     rate 3e-3                                                  2.664
     step 1500    the rate falls from step 1200 of 4000, then of 3000        2.646
     step 3000    rate 0                                                     2.637
-    Kodak, 24 pictures, real files, bits a sub-pixel: 1.680, 3.088 with --keep-rgb
+    Kodak, 24 pictures, real files, bits a sub-pixel: 1.677, 3.084 with --keep-rgb
 
 Compared at 400 steps: Adam without fitted predictions 2.681, Muon 2.673, with fitted predictions 2.653 (hidden=128,
 head=64) and 2.660 (96 and 48, these sizes, which decode faster).
