@@ -6,8 +6,8 @@ LOSSLESS is a folder of pictures that were never coded with loss: noise and edge
 begins with the predictions of the smaller model. On several CPU cores,
 `XLA_FLAGS=--xla_force_host_platform_device_count=2` divides a step, which else is mostly one thread.
 
-Log of the shipped weights (data as in `lossless_fast.py`, 2 CPU cores that did other work besides, 34 minutes; begun from
-lossless_fast with `steps=1000`, then 1500, then 1100, so the rate fell from about step 300 to the end):
+Log of the shipped weights (data as in `lossless_fast.py`, 2 CPU cores that did other work besides, 34 minutes; begun
+from lossless_fast with `steps=1000`, then 1500, then 1100, so the rate fell from about step 300 to the end):
 
     step 0       the predictions of lossless_fast, on smaller blocks         2.679
     step 500                                                                 2.628
