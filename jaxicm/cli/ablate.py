@@ -93,6 +93,12 @@ def compare(rows: "list[Row]") -> list[dict[str, Any]]:
     ]
 
 
+def _lead(row: dict[str, Any]) -> list[str]:
+    """Return the cells that every table begins with: group, variant, steps, seconds a step."""
+    name = "" if row["name"] == row["group"] else row["name"]
+    return [row["group"], name, str(row["steps"]), f"{row['step_s']:.3g}"]
+
+
 def print_rows(rows: list[dict[str, Any]], budget: float) -> None:
     """Print the table of `compare`."""
     from jaxicm.cli.terminal import print_table
@@ -102,10 +108,7 @@ def print_rows(rows: list[dict[str, Any]], budget: float) -> None:
 
     cells = [
         [
-            row["group"],
-            "" if row["name"] == row["group"] else row["name"],
-            str(row["steps"]),
-            f"{row['step_s']:.3g}",
+            *_lead(row),
             f"{row['loss']:.4f}",
             percent(row["bd_psnr"]),
             percent(row["bd_ms_ssim"]),
@@ -138,10 +141,7 @@ def print_lossless_rows(rows: list[dict[str, Any]], budget: float) -> None:
 
     cells = [
         [
-            row["group"],
-            "" if row["name"] == row["group"] else row["name"],
-            str(row["steps"]),
-            f"{row['step_s']:.3g}",
+            *_lead(row),
             f"{row['bpsp']:.4f}",
             f"{row['difference']:+.2f}",
             f"{row['calls']:g}",

@@ -30,8 +30,6 @@ SHORTEST = 16
 _PROBED = 128
 WORTH = 0.5
 """Bits a pixel that the exceptions of chroma of half the resolution may cost."""
-
-
 ODD_SHARE = 0.8
 """An axis is reversed if chroma is so much closer to its neighbours' mean at odd places."""
 

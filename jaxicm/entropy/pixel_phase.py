@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxicm.bits.mixture import Mixture
 from jaxicm.entropy import least_squares, pixel_context, pixel_network
+from jaxicm.entropy.chunks import chunks
 from jaxicm.entropy.least_squares import Fit
 from jaxicm.entropy.pixel_context import BASE, BASE_FRAC
 from jaxicm.entropy.pixel_fit import PhaseFit
@@ -182,11 +183,7 @@ class Round:
     def __init__(self, phase: PhaseRun, parts: Sequence[Part], fit: PhaseFit | None, index: int):
         self._phase, self._parts, self._fit, self._index = phase, parts, fit, index
         count = sum(rows * columns for rows, columns in counts(parts, phase.lattice.shape))
-        self.segments = []
-        for start in range(0, count, SEGMENT):
-            stop = min(start + SEGMENT, count)
-            size = next(size for size in CHUNKS if size >= stop - start)
-            self.segments.append(Segment(parts, start, stop, size))
+        self.segments = [Segment(parts, *chunk) for chunk in chunks(count, CHUNKS)]
         self._fitted: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
     def start(self) -> None:
