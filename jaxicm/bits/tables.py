@@ -106,10 +106,14 @@ class Tables:
         Returns:
           Sum of log2(4096 / frequency), plus the escape bits.
         """
+        return float(self.costs(symbols, indices).sum())
+
+    def costs(self, symbols: np.ndarray, indices: np.ndarray) -> np.ndarray:
+        """Return the ideal code length of each symbol, float64 [n]; arguments as `cost_bits`."""
         packed = self.pack(symbols, indices)
-        bits = float(frequency_cost_bits.take(packed & FREQUENCY_MASK).sum())
+        bits = frequency_cost_bits.take(packed & FREQUENCY_MASK)
         if packed.size and packed.max() >= ESCAPE_FLAG:
-            bits += float(escape_bits(self.escapes(packed, symbols, indices)[1]).sum())
+            bits[packed >= ESCAPE_FLAG] += escape_bits(self.escapes(packed, symbols, indices)[1])
         return bits
 
     def pack(self, symbols: np.ndarray, indices: np.ndarray) -> np.ndarray:

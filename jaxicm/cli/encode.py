@@ -3,7 +3,7 @@
 import functools
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -37,8 +37,33 @@ def encode(
         bool, typer.Option("--lossless", help="Keep every sample, also alpha and 16 bits; no target goes with it.")
     ] = False,
     effort: Annotated[
-        int, typer.Option("--effort", min=0, max=9, help="With --lossless: how long the model is fitted to a picture.")
+        int,
+        typer.Option(
+            "--effort", min=0, max=9, help="How long each file is adapted to its picture: 0 not at all, 9 longest."
+        ),
     ] = 0,
+    tune: Annotated[
+        str | None,
+        typer.Option(
+            "--tune",
+            metavar="psnr|ms-ssim|mixed",
+            help="With --effort: what to adapt for; by default what the weights were trained for.",
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            "--time-limit", metavar="SECONDS", help="With --effort: longest time for adapting to one picture."
+        ),
+    ] = None,
+    stages: Annotated[
+        Path | None,
+        typer.Option(
+            "--stages",
+            metavar="FILE",
+            help="In place of --effort: Python file whose function config() returns the stages of the adaptation.",
+        ),
+    ] = None,
     keep_rgb: Annotated[
         bool,
         typer.Option(
@@ -67,30 +92,41 @@ def encode(
 
     PNG, JPEG, WebP, AVIF, TIFF and whatever else Pillow reads. Transparent pictures are blended on --background, 16 bit
     is rounded to 8; with --lossless both are kept. An existing output is replaced only when the new one is complete.
+
+    With --effort the encoder adapts each file to its picture, which makes it smaller or better at the same quality;
+    decoding stays as fast. --tune, --time-limit and --stages belong to that, for files with loss.
     """
     from jaxicm.cli.jobs import plan_jobs, run_jobs
     from jaxicm.cli.model_kind import wants_lossless
-    from jaxicm.cli.values import choose_target, parse_colour
+    from jaxicm.cli.stages import choose_effort
+    from jaxicm.cli.values import choose_target, parse_colour, parse_tune
     from jaxicm.errors import OptionError
     from jaxicm.media.files import PICTURE_SUFFIXES
 
     given = {"--quality": quality, "--bpp": bpp, "--size": size, "--psnr": psnr, "--background": background}
+    given |= {"--tune": tune, "--time-limit": time_limit, "--stages": stages}
     if wants_lossless(lossless, model, [name for name, value in given.items() if value is not None]):
         work = _lossless_work(model or DEFAULT_LOSSLESS_MODEL, verify, effort, keep_rgb)
     else:
-        for name, value in (("--effort", effort), ("--keep-rgb", keep_rgb)):
-            if value:
-                raise OptionError(f"{name} goes with --lossless; leave one out or add the other")
+        if keep_rgb:
+            raise OptionError("--keep-rgb goes with --lossless; leave one out or add the other")
+        objective = parse_tune(tune)
+        adaptation = {
+            "effort": choose_effort(effort, stages, tune=tune, time_limit_s=time_limit),
+            "tune": objective,
+            "time_limit_s": time_limit,
+        }
         target, colour = choose_target(quality, bpp, size, psnr), parse_colour(background or DEFAULT_BACKGROUND)
-        work = _lossy_work(model or DEFAULT_MODEL, target, colour, verify)
+        work = _lossy_work(model or DEFAULT_MODEL, target, colour, verify, adaptation)
     jobs = plan_jobs(paths, out_dir, reads=PICTURE_SUFFIXES, writes={FILE_SUFFIX}, what="picture", suffix=FILE_SUFFIX)
     run_jobs(jobs, work, verb="encoding", no_clobber=no_clobber)
 
 
 def _lossy_work(
-    model: str, target: "Target", background: tuple[int, int, int], verify: bool
+    model: str, target: "Target", background: tuple[int, int, int], verify: bool, adaptation: dict[str, Any]
 ) -> "Callable[[Job, Terminal], str]":
     """Return what encodes one picture with loss."""
+    from jaxicm.cli.terminal import cost_change
     from jaxicm.evaluate.metrics import psnr as measure_psnr
     from jaxicm.media.files import source_name, write_bytes
     from jaxicm.media.pictures import read_picture
@@ -105,10 +141,19 @@ def _lossy_work(
         picture = read_picture(_read(job), background=background, name=source_name(job.source))
         _tell(job, picture.notes, terminal)
         start = time.perf_counter()
-        result = codec().encode_detail(picture.pixels, **target, verify=verify, icc=_kept_profile(picture.icc))
+        icc, progress = _kept_profile(picture.icc), terminal.show_adapting
+        result = codec().encode_detail(
+            picture.pixels, **target, **adaptation, verify=verify, icc=icc, progress=progress
+        )
         write_bytes(job.target, result.data)
         seconds = time.perf_counter() - start
         parts = [_size(result.data, picture.pixels), f"quality {result.quality:g}"]
+        if result.adapted is not None:
+            start, cost = result.adapted.start, result.adapted.cost
+            parts.append(cost_change(cost / start if start else 1.0))
+            if not result.adapted.iterations and adaptation["time_limit_s"] is not None:
+                text = "--time-limit ended before the first iteration; compiling counts, once for each size of pictures"
+                terminal.note(f"{job.source}: {text}")
         if result.reconstruction is not None:
             parts.append(f"PSNR {measure_psnr(picture.pixels, result.reconstruction):.2f} dB")
         return _line(job, parts, verify, picture.pixels, seconds)

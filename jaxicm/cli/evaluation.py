@@ -30,6 +30,23 @@ def evaluate(
     qualities: Annotated[
         str | None, typer.Option("--qualities", help="Qualities or QPs, separated by commas; by default a whole curve.")
     ] = None,
+    effort: Annotated[
+        int, typer.Option("--effort", min=0, max=9, help="How long each file is adapted; learned lossy codecs only.")
+    ] = 0,
+    tune: Annotated[
+        str | None,
+        typer.Option(
+            "--tune",
+            metavar="psnr|ms-ssim|mixed",
+            help="With --effort: what to adapt for; by default what the weights were trained for.",
+        ),
+    ] = None,
+    stages: Annotated[
+        Path | None,
+        typer.Option(
+            "--stages", metavar="FILE", help="In place of --effort: Python file of the stages, as of `jaxicm encode`."
+        ),
+    ] = None,
     scales: Annotated[
         str, typer.Option("--scales", help="Input scales in per cent, of 100,75,50,25; measured at full size.")
     ] = "100",
@@ -76,8 +93,10 @@ def evaluate(
     """
     from jaxicm.cli.evaluation_tables import print_run
     from jaxicm.cli.jobs import make_folder
-    from jaxicm.cli.values import parse_choices, parse_labels, parse_numbers
+    from jaxicm.cli.stages import choose_effort
+    from jaxicm.cli.values import parse_choices, parse_labels, parse_numbers, parse_tune
     from jaxicm.errors import OptionError
+    from jaxicm.evaluate.adaptation import Adaptation
     from jaxicm.evaluate.crops import Crops
     from jaxicm.evaluate.journal import Journal
     from jaxicm.evaluate.picture_set import survey
@@ -94,9 +113,11 @@ def evaluate(
         raise OptionError("--crops needs --out FILE.json: the crops are written beside that file")
     if known_as is not None:
         curves(known_as)  # refuses unknown names
+    objective, how = parse_tune(tune), choose_effort(effort, stages, tune=tune)
+    adaptation = Adaptation(how, objective, stages.stem if stages is not None else "") if how else None
     _check_out(out, overwrite)
     pictures = survey(folder, known_as)
-    item = subject(codec, fresh=fresh)
+    item = subject(codec, fresh=fresh, adaptation=adaptation)
     for setting in wanted or ():
         item.check(setting)
     journal_path = None

@@ -22,7 +22,7 @@ _COLUMNS = {
     "decoding_time": ("decode {clock}", ".3f"),
 }
 _BY_SIZE = ("_small", "_medium", "_large")
-_ORDER = ("analysis", "entropy", "coder", "synthesis", "simple")
+_ORDER = ("analysis", "adaptation", "entropy", "coder", "synthesis", "simple")
 
 
 def picture_line(picture: str, plan: "Plan", journal: "Journal") -> str:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, TaskID
 
 T = TypeVar("T")
 
@@ -21,6 +21,9 @@ class Terminal:
     def __init__(self, *, results_to_stderr: bool = False) -> None:
         self._results = sys.stderr if results_to_stderr else sys.stdout
         self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._verb = ""
+        self._step_shown = False
 
     def __enter__(self) -> "Terminal":
         return self
@@ -28,6 +31,7 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._clear_step()
         if self._progress is not None:
             self._progress.stop()
             self._progress = None
@@ -39,10 +43,30 @@ class Terminal:
             done, total: steps.
             bits: a sample, of what was looked at last.
         """
-        if sys.stderr.isatty():
-            end = "\r" if done < total else "\r\033[K"
-            text = f"fitting {done}/{total}, {bits:.3f} bits a sample" if done < total else ""
-            print(f"\r\033[K{text}", end=end, file=sys.stderr, flush=True)
+        self._show_step(f"fitting {done}/{total}, {bits:.3f} bits a sample" if done < total else "")
+
+    def show_adapting(self, done: int, total: int, share: float) -> None:
+        """Show how far a latent is adapted to a picture, on a terminal only.
+
+        Args:
+            done, total: iterations.
+            share: cost of the best so far, as a share of the start's.
+        """
+        self._show_step(f"adapting {done}/{total}, {cost_change(share)}" if done < total else "")
+
+    def _show_step(self, text: str) -> None:
+        """Show how far the work on one item is, until the next line is printed; no text shows nothing."""
+        if not sys.stderr.isatty():
+            return
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, description=f"{self._verb}, {text}" if text else self._verb)
+        else:
+            print(f"\r\033[K{text}", end="\r", file=sys.stderr, flush=True)
+        self._step_shown = bool(text)
+
+    def _clear_step(self) -> None:
+        if self._step_shown:
+            self._show_step("")
 
     def track(self, items: Iterable[T], verb: str, total: int) -> Iterator[T]:
         """Yield the items under a progress bar, shown for several items on a terminal only.
@@ -58,16 +82,21 @@ class Terminal:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn(verb), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
         # standard output may be a file: rich must not take it over
         console = Console(stderr=True, highlight=False, markup=False)
         self._progress = Progress(*columns, console=console, redirect_stdout=False, transient=True)
         self._progress.start()
-        task = self._progress.add_task(verb, total=total)
+        self._verb, self._task = verb, self._progress.add_task(verb, total=total)
         for item in items:
             yield item
             if self._progress is not None:
-                self._progress.advance(task)
+                self._progress.advance(self._task)
 
     def result(self, line: str) -> None:
         """Print the line of one result."""
@@ -82,10 +111,23 @@ class Terminal:
         self._print(f"jaxicm: error: {' '.join(line.split())}", sys.stderr)
 
     def _print(self, line: str, stream: TextIO) -> None:
+        self._clear_step()
         if self._progress is not None and stream.isatty():
             self._progress.console.print(line, soft_wrap=True)  # above the bar
         else:
             print(line, file=stream, flush=True)
+
+
+def cost_change(share: float) -> str:
+    """Write what an adaptation did to the cost.
+
+    Args:
+        share: cost after as a share of that before, not above 1.
+
+    >>> cost_change(0.969)
+    'cost -3.1 %'
+    """
+    return f"cost -{100 * max(0.0, 1 - share):.1f} %"
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

@@ -10,6 +10,8 @@ from jaxicm.errors import OptionError
 _UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1000, "m": 1000**2, "mb": 1000**2, "g": 1000**3, "gb": 1000**3}
 _UNITS |= {"kib": 1024, "mib": 1024**2, "gib": 1024**3}
 DEFAULT_QUALITY = 50.0
+TUNES = {"psnr": "mse", "ms-ssim": "ms-ssim", "mixed": "mixed"}
+"""Objectives of an adaptation as users write them, and as `ImageCodec.encode` takes them."""
 
 
 class Target(TypedDict, total=False):
@@ -59,6 +61,23 @@ def parse_colour(text: str) -> tuple[int, int, int]:
     except ValueError:
         pass
     raise OptionError(f"--background {text!r} is not a colour; write for instance white, '#808080' or 128,128,128")
+
+
+def parse_tune(text: str | None) -> str | None:
+    """Parse the objective of an adaptation.
+
+    Args:
+        text: a key of `TUNES`, or None.
+
+    Returns:
+        Its value, or None.
+
+    Raises:
+        OptionError: no such objective.
+    """
+    if text is None or text in TUNES:
+        return TUNES.get(text or "")
+    raise OptionError(f"--tune {text!r} is no objective; choose from {', '.join(TUNES)}")
 
 
 def parse_numbers(text: str, option: str) -> tuple[float, ...]:

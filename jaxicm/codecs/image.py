@@ -1,17 +1,29 @@
 """The lossy image codec: networks, integer probability model, entropy coder and file format joined."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from jaxicm.adapt.stage import Stage
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.bits.rans import Decoder, Encoder
 from jaxicm.bits.tables import Tables
 from jaxicm.codecs import weights
-from jaxicm.codecs.rate_target import search
+from jaxicm.codecs.adaptation import (
+    Adapted,
+    EffortLike,
+    LatentAdapter,
+    Objective,
+    Progress,
+    choose_objective,
+    choose_stages,
+)
+from jaxicm.codecs.image_file import CODEC_NAME, check_header, check_picture, to_grey
+from jaxicm.codecs.rate_target import search, search_adapted
 from jaxicm.codecs.transforms import Transforms
 from jaxicm.codecs.weights import ModelInfo
 from jaxicm.compilation import use_compilation_cache
@@ -19,13 +31,9 @@ from jaxicm.entropy import gaussian
 from jaxicm.entropy.progressive_coder import ProgressiveCoder
 from jaxicm.entropy.progressive_frozen import QUALITY_STEPS, FrozenProgressive
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent, RecurrentCoder
-from jaxicm.errors import CorruptFile, FileFormatError, InputError, OptionError, UnknownWeights
+from jaxicm.errors import CorruptFile, FileFormatError, OptionError, UnknownWeights
 from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig
 from jaxicm.stopwatch import Stopwatch
-
-CODEC_NAME = "image"
-SIDE_MAX = 16384
-"""Largest width or height in pixels."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,7 @@ class EncodeResult:
       reconstruction: what the decoder shows, uint8, if it was computed on the way.
       timings_s: seconds by part: "analysis", "entropy" (probability networks), "coder" (rANS), "synthesis".
       estimated_bits: ideal code length of the latent.
+      adapted: what adaptation gained; None where there was none.
       values_q4: int16 `[h, w, C]`, 16 times the quantised latent, as every decoder finds it.
     """
 
@@ -47,6 +56,7 @@ class EncodeResult:
     timings_s: dict[str, float]
     estimated_bits: float
     values_q4: np.ndarray = field(repr=False)
+    adapted: Adapted | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +96,7 @@ class ImageCodec:
             self._entropy = FrozenProgressive.from_arrays(entropy, self.config.entropy)
         self._tables = Tables.from_arrays(weights.part(arrays, "tables"))
         self._transforms = Transforms(self.config, weights.part(arrays, "transform"))
+        self._adapter = LatentAdapter(self.config, lambda: self._transforms.parameters, self._entropy, self._tables)
 
     @classmethod
     def load(cls, path: Path) -> "ImageCodec":
@@ -108,6 +119,10 @@ class ImageCodec:
         bpp: float | None = None,
         size_bytes: float | None = None,
         psnr: float | None = None,
+        effort: EffortLike = 0,
+        tune: str | Objective | None = None,
+        time_limit_s: float | None = None,
+        progress: Progress | None = None,
         verify: bool = False,
         icc: bytes | None = None,
     ) -> EncodeResult:
@@ -121,6 +136,12 @@ class ImageCodec:
           bpp: bits per pixel that the file must not exceed; it comes as near as the quality steps allow.
           size_bytes: the same as a size of the file.
           psnr: of RGB in dB that the decoded picture must reach.
+          effort: 0 to 9, how long the latent is adapted to the picture (`adapt.effort`), or stages of adaptation. The
+            file has the same format and costs never more, in bits + lambda * distortion, than with effort 0.
+          tune: "mse", "ms-ssim", "mixed", "yuv" or an objective that the latent is adapted to; by default what the
+            weights were trained for.
+          time_limit_s: seconds of adaptation, over all attempts at a target.
+          progress: told iterations done, iterations in all, and the cost as a share of the start's.
           verify: decode the file and compare its symbols with the encoder's.
           icc: colour profile to carry along.
 
@@ -129,7 +150,7 @@ class ImageCodec:
 
         Raises:
           InputError: if the array is no picture.
-          OptionError: if a target is out of range or two are given.
+          OptionError: if a target, the effort or the limit is out of range, two targets are given, or tune is unknown.
           TargetError: if a target cannot be reached; the message says what can.
         """
         check_picture(image)
@@ -141,12 +162,21 @@ class ImageCodec:
             raise OptionError(f"a target must be a positive number, got {given}")
         if quality is not None and not QUALITY_MIN <= quality <= QUALITY_MAX:
             raise OptionError(f"quality must be in [{QUALITY_MIN:g}, {QUALITY_MAX:g}], got {quality:g}")
+        stages, objective = choose_stages(effort), choose_objective(tune, self.info.trained_for)
+        if time_limit_s is not None and not time_limit_s > 0:
+            raise OptionError(f"the time limit must be above 0 seconds, got {time_limit_s:g}")
         attempt = partial(self._encode_at, image, icc=icc)
         if quality is not None or not given:
             result = attempt(round((50.0 if quality is None else quality) * QUALITY_STEPS), reconstruct=False)
+            if stages:
+                result = self._adapt(image, result, icc, stages, objective, time_limit_s, progress)
         else:
             name, value = next(iter(given.items()))
-            result = search(attempt, name, value, image)
+            if stages:
+                adapting = partial(self._adapt, image, icc=icc, stages=stages, objective=objective)
+                result = search_adapted(attempt, adapting, name, value, image, time_limit_s, progress)
+            else:
+                result = search(attempt, name, value, image)
         if verify:
             self._verify(result, image.shape)
         return result
@@ -226,9 +256,21 @@ class ImageCodec:
 
     def _encode_at(self, image: np.ndarray, quality_q4: int, *, reconstruct: bool, icc: bytes | None) -> EncodeResult:
         watch = Stopwatch()
-        height, width = image.shape[:2]
         with watch.part("analysis"):
             y = self._transforms.analyze(image, quality_q4 / QUALITY_STEPS)
+        return self._encode_latent(image, y, quality_q4, watch, reconstruct=reconstruct, icc=icc)
+
+    def _encode_latent(
+        self,
+        image: np.ndarray,
+        y: np.ndarray,
+        quality_q4: int,
+        watch: Stopwatch,
+        *,
+        reconstruct: bool,
+        icc: bytes | None,
+    ) -> EncodeResult:
+        height, width = image.shape[:2]
         with watch.part("entropy"):
             quantized = self._quantize(y, quality_q4, (height, width))
         with watch.part("coder"):
@@ -249,12 +291,49 @@ class ImageCodec:
             if icc is not None:
                 sections.append(Section(SectionKind.ICC, icc))
             data = pack(header, sections)
-        quality, reconstruction = quality_q4 / QUALITY_STEPS, None
+        reconstruction = None
         if reconstruct:
             with watch.part("synthesis"):
-                reconstruction = self._transforms.synthesize(quantized.values_q4, quality, (height, width))
-                reconstruction = to_grey(reconstruction) if image.ndim == 2 else reconstruction
-        return EncodeResult(data, quality, reconstruction, watch.seconds, bits, quantized.values_q4)
+                reconstruction = self._show(quantized.values_q4, quality_q4, image)
+        return EncodeResult(data, quality_q4 / QUALITY_STEPS, reconstruction, watch.seconds, bits, quantized.values_q4)
+
+    def _show(self, values_q4: np.ndarray, quality_q4: int, image: np.ndarray) -> np.ndarray:
+        """Compute what the decoder shows of a picture."""
+        pixels = self._transforms.synthesize(values_q4, quality_q4 / QUALITY_STEPS, image.shape[:2])
+        return to_grey(pixels) if image.ndim == 2 else pixels
+
+    def _adapt(
+        self,
+        image: np.ndarray,
+        first: EncodeResult,
+        icc: bytes | None,
+        stages: Sequence[Stage],
+        objective: Objective,
+        limit_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> EncodeResult:
+        """Adapt the latent at the quality of a first result and return the cheaper of both, with its pixels."""
+        watch, quality_q4 = Stopwatch(), round(first.quality * QUALITY_STEPS)
+        with watch.part("analysis"):
+            y = self._transforms.analyze(image, first.quality)
+        with watch.part("adaptation"):
+            y, iterations = self._adapter.adapt(
+                image, y, quality_q4, stages, objective, limit_s=limit_s, progress=progress
+            )
+        second = self._encode_latent(image, y, quality_q4, watch, reconstruct=True, icc=icc)
+        with watch.part("synthesis"):
+            shown = first.reconstruction
+            first = replace(
+                first, reconstruction=self._show(first.values_q4, quality_q4, image) if shown is None else shown
+            )
+        with watch.part("adaptation"):
+            start, cost = (
+                self._adapter.cost(r.data, image, cast(np.ndarray, r.reconstruction), quality_q4, objective)
+                for r in (first, second)
+            )
+        seconds = {part: first.timings_s.get(part, 0.0) + watch.seconds[part] for part in watch.seconds}
+        best = second if cost < start else first
+        return replace(best, timings_s=seconds, adapted=Adapted(start, min(start, cost), iterations, objective.name))
 
     def _verify(self, result: EncodeResult, shape: tuple[int, ...]) -> None:
         try:
@@ -263,31 +342,3 @@ class ImageCodec:
             raise CorruptFile(f"verification failed: the file does not decode ({error}); please report this") from error
         if decoded.image.shape != shape or not np.array_equal(decoded.values_q4, result.values_q4):
             raise CorruptFile("verification failed: the decoded symbols differ from the encoder's; please report this")
-
-
-def check_picture(image: np.ndarray) -> None:
-    """Raise InputError unless `image` is uint8 `[H, W, 3]` or `[H, W]` with sides in 1..16384."""
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
-        kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise InputError(f"a picture must be a uint8 array, got {kind}; convert it (16 bit: divide by 257 and round)")
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
-        raise InputError(f"a picture must have shape [H, W, 3] or [H, W], got {list(image.shape)}")
-    if not all(1 <= side <= SIDE_MAX for side in image.shape[:2]):
-        raise InputError(f"sides must be 1 to {SIDE_MAX} pixels, got {image.shape[1]}x{image.shape[0]}")
-
-
-def check_header(header: Header) -> None:
-    """Raise CorruptFile unless the header describes a picture that this codec can have made."""
-    if header.codec != CODEC_NAME:
-        raise CorruptFile(f"this is a file of the codec '{header.codec}', which lossy weights do not decode")
-    if max(header.height, header.width) > SIDE_MAX or header.bit_depth != 8 or header.flags:
-        raise CorruptFile(
-            f"the header says {header.width}x{header.height}, {header.bit_depth} bits and flags {header.flags}; "
-            f"expected sides up to {SIDE_MAX}, 8 bits and no flags; get an intact copy of the file"
-        )
-
-
-def to_grey(rgb: np.ndarray) -> np.ndarray:
-    """Average the three decoded channels of a grey picture, rounding to nearest."""
-    total = rgb.astype(np.uint16).sum(axis=2)
-    return ((2 * total + 3) // 6).astype(np.uint8)

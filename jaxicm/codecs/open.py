@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxicm.bits.container import unpack
-from jaxicm.codecs import image, lossless, zoo
+from jaxicm.codecs import image_file, lossless, zoo
 from jaxicm.codecs.image import ImageCodec
 from jaxicm.codecs.lossless import LosslessCodec
 from jaxicm.codecs.weights import read_info
@@ -32,8 +32,8 @@ def decode_file(data: bytes) -> np.ndarray:
         simple = lossless.decode_simple(header, sections)
         if simple is not None:
             return simple.samples
-    elif header.codec == image.CODEC_NAME:
-        image.check_header(header)
+    elif header.codec == image_file.CODEC_NAME:
+        image_file.check_header(header)
     else:
         raise CorruptFile(f"the codec '{header.codec}' is unknown; get an intact copy of the file")
     codec = load_codec(str(zoo.find_digest(header.weights)))

@@ -1,5 +1,7 @@
 """Finding the quality for a size, a rate or a PSNR by trying."""
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -20,6 +22,14 @@ class Attempt(Protocol):
     """Encode once at 16 times a quality."""
 
     def __call__(self, quality_q4: int, *, reconstruct: bool) -> "EncodeResult": ...
+
+
+class Adapt(Protocol):
+    """Adapt the picture at the quality of a result."""
+
+    def __call__(
+        self, *, first: "EncodeResult", limit_s: float | None, progress: Callable[[int, int, float], None] | None
+    ) -> "EncodeResult": ...
 
 
 def search(attempt: Attempt, name: str, target: float, image: np.ndarray) -> "EncodeResult":
@@ -73,3 +83,73 @@ def search(attempt: Attempt, name: str, target: float, image: np.ndarray) -> "En
         tried = (middle, result := attempt(middle, reconstruct=by_psnr), value(result))
         left, right = (left, tried) if tried[2] > goal or (by_psnr and tried[2] >= goal) else (tried, right)
     return right[1] if by_psnr else left[1]
+
+
+ADAPTATIONS = 4
+"""How often a picture is adapted at most while a target is sought."""
+
+
+def search_adapted(
+    attempt: Attempt,
+    adapt: Adapt,
+    name: str,
+    target: float,
+    image: np.ndarray,
+    limit_s: float | None,
+    progress: Callable[[int, int, float], None] | None,
+) -> "EncodeResult":
+    """Do the same with adaptation, which changes size and PSNR at a quality by a few per cent.
+
+    The quality is sought without adaptation, for a target that is corrected by what adaptation did to it before.
+
+    Args:
+      attempt, name, target, image: as of `search`.
+      adapt: adapts at the quality of a result.
+      limit_s: seconds of adaptation in all.
+      progress: of each adaptation.
+
+    Returns:
+      The best result that keeps the target; one without adaptation where none with it does.
+
+    Raises:
+      TargetError: as `search`.
+    """
+    first = search(attempt, name, target, image)
+    began, goal, by_psnr = time.monotonic(), target, name == "psnr"
+    pixels = image.shape[0] * image.shape[1]
+    best: EncodeResult | None = None
+
+    def value(result: "EncodeResult") -> float:
+        if by_psnr:
+            assert result.reconstruction is not None
+            return psnr(image, result.reconstruction)
+        return 8 * len(result.data) / pixels if name == "bpp" else float(len(result.data))
+
+    tried = set()
+    result = first
+    for turn in range(ADAPTATIONS):
+        left = None if limit_s is None else (limit_s - (time.monotonic() - began)) / (ADAPTATIONS - turn)
+        if result.quality in tried or (left is not None and left <= 0):
+            break
+        tried.add(result.quality)
+        found = adapt(first=result, limit_s=left, progress=progress)
+        reached = value(found)
+        keeps = reached >= target if by_psnr else reached <= target
+        if keeps and (best is None or (reached < value(best) if by_psnr else reached > value(best))):
+            best = found
+        if keeps and (reached - target < _NEAR_DB if by_psnr else reached > target * (1 - _NEAR)):
+            break
+        # The next one aims at the near side of the target.
+        if by_psnr:
+            goal += target + 0.3 * _NEAR_DB - reached
+        else:
+            goal *= target * (1 - 0.3 * _NEAR) / reached
+        try:
+            result = search(attempt, name, goal, image)
+        except TargetError:
+            break
+    return first if best is None else best
+
+
+_NEAR, _NEAR_DB = 0.01, 0.05
+"""How near to the target is near enough: a share of the size, or dB."""

@@ -30,7 +30,8 @@ class Transforms:
         self.reach = config.reach
 
     @cached_property
-    def _params(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
+        """Parameters of `ImageModel` without the probability model, on the device."""
         return jax.device_put(weights.unflatten({k: v.astype(np.float32) for k, v in self._arrays.items()}))
 
     @cached_property
@@ -42,7 +43,7 @@ class Transforms:
             x = window.astype(jnp.float32)[None] / 255.0
             return model.apply({"params": params}, x, quality[None], method="encode")[0]
 
-        return partial(analysis, self._params)
+        return partial(analysis, self.parameters)
 
     @cached_property
     def _synthesis(self) -> Callable[..., jax.Array]:
@@ -54,7 +55,7 @@ class Transforms:
             x = model.apply({"params": params}, y_hat, quality[None], method="decode")[0]
             return jnp.clip(jnp.floor(x * 255.0 + 0.5), 0, 255).astype(jnp.uint8)
 
-        return partial(synthesis, self._params)
+        return partial(synthesis, self.parameters)
 
     def analyze(self, image: np.ndarray, quality: float) -> np.ndarray:
         """Transform a picture.

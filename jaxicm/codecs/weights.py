@@ -39,6 +39,7 @@ class ModelInfo:
       config: of the model, as nested dict.
       provenance: run, steps, hours, command.
       size_bytes: of the file.
+      trained_for: distortion of the training objective, "mse", "ms-ssim" or "yuv".
     """
 
     name: str
@@ -52,6 +53,7 @@ class ModelInfo:
     config: dict[str, Any]
     provenance: dict[str, Any]
     size_bytes: int
+    trained_for: str = "mse"
 
     @property
     def is_lossless(self) -> bool:

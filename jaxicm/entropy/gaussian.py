@@ -5,6 +5,7 @@ computes, and the coder's tables are a fixed function of it.
 """
 
 import math
+from functools import cache
 from typing import Any
 
 import jax
@@ -105,17 +106,23 @@ def rounding_offsets(weight: float = DISTORTION_BITS) -> np.ndarray:
     return np.clip((bits[:, 1:] - bits[:, :-1]) / (2 * weight), 0.0, 0.5).astype(np.float32)
 
 
-OFFSETS = np.concatenate([rounding_offsets(), np.zeros((1, _LARGEST), np.float32)])
-"""`rounding_offsets` and a row of zeros for the tables beyond the Gaussians."""
+@cache
+def offset_rows(weight: float = DISTORTION_BITS) -> np.ndarray:
+    """Return `rounding_offsets` and a row of zeros for the tables beyond the Gaussians, `[65, 4]`."""
+    return np.concatenate([rounding_offsets(weight), np.zeros((1, _LARGEST), np.float32)])
 
 
-def round_with_cost(residual: Any, index: Any, xp: Any = jnp) -> Any:
+OFFSETS = offset_rows()
+
+
+def round_with_cost(residual: Any, index: Any, xp: Any = jnp, offsets: Any = OFFSETS) -> Any:
     """Round residuals to the symbols of least cost (the encoder's choice). No gradient.
 
     Args:
       residual: latent minus mean, in steps.
       index: scale index, integers of any type; from 64 on (tables that are no Gaussians) rounding is plain.
       xp: the array module, `jax.numpy` in training and `numpy` in coding.
+      offsets: `offset_rows` of another weight than the usual one.
 
     Returns:
       Symbols of the residual's type. At scale index 0 nothing is coded and the caller must take 0.
@@ -124,5 +131,5 @@ def round_with_cost(residual: Any, index: Any, xp: Any = jnp) -> Any:
     size = xp.abs(symbol)
     row = xp.minimum(index.astype(xp.int32), SCALE_COUNT)
     cell = row * _LARGEST + xp.clip(size, 1, _LARGEST).astype(xp.int32) - 1
-    lowered = (xp.abs(residual) < size - 0.5 + xp.asarray(OFFSETS.reshape(-1))[cell]) & (size > 0)
+    lowered = (xp.abs(residual) < size - 0.5 + xp.asarray(offsets.reshape(-1))[cell]) & (size > 0)
     return symbol - xp.sign(symbol) * lowered

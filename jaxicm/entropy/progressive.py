@@ -12,7 +12,6 @@ taps instead of a recurrent state, channel groups and integer arithmetic are our
 """
 
 import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import flax.linen as nn
@@ -22,24 +21,12 @@ import numpy as np
 from jax import Array
 
 from jaxicm.entropy import context, gaussian
-from jaxicm.entropy.phases import PHASES, REACH, SCALES, SIGNED_TAPS, SLOTS, TAPS, Phase
-from jaxicm.entropy.progressive_network import (
-    HIDDEN,
-    centre_features,
-    gather_taps,
-    head,
-    join,
-    linear_terms,
-    quantize_taps,
-)
+from jaxicm.entropy.phases import PHASES, SIGNED_TAPS, SLOTS, TAPS
+from jaxicm.entropy.progressive_network import HIDDEN, quantize_taps
+from jaxicm.entropy.progressive_rate import Head, Options, SlotLayers, code_latent
 from jaxicm.entropy.surrogate import ROUNDED, Surrogate, quantize
 from jaxicm.nn import exact
 from jaxicm.nn.exact import Fixed
-from jaxicm.ops.quantize import clip_towards, round_ste
-
-Evaluation = Callable[[Array, Array], tuple[Array, Array]]
-"""Codes a phase: from its latents and the known values to decoded values and bits."""
-VALUE_MIN, VALUE_MAX = context.VALUE.low / 16, context.VALUE.high / 16
 
 
 @dataclass(frozen=True)
@@ -143,54 +130,29 @@ class Progressive(nn.Module):
             layers[f"o{g}"] = bank(self.o[:, g], self.bo[:, g], HIDDEN)
         return layers
 
-    def _slot(
-        self,
-        index: int,
-        layers: dict,
-        target: Array,
-        rows: tuple | None,
-        position: Array,
-        noise: Array | None,
-        surrogate: Surrogate,
-    ) -> tuple[Array, Array]:
-        """Code one slot: returns the decoded values and the bits of each sample."""
-        c, slot = self.config, SLOTS[index]
-        size = c.group_size
+    def layers(self, position: Array) -> list[SlotLayers]:
+        """Round the parameters to what coding uses, at qualities `position` `[B]` in anchor units."""
+        c, kernels = self.config, self._quantized()
 
-        def layer(name: str, biases: Array, x: Fixed) -> tuple[Array, Array]:
-            kernel, exponent = (a[slot.bank] for a in layers[name])
-            bias = interpolate(biases[index], position)[:, None, None]
+        def layer(name: str, biases: Array, slot: int, x: Fixed) -> tuple[Array, Array]:
+            kernel, exponent = (a[SLOTS[slot].bank] for a in kernels[name])
+            bias = interpolate(biases[slot], position)[:, None, None]
             return kernel, exact.quantize_bias(bias, exponent, x)
 
-        if rows is None:
-            b1 = interpolate(self.b1[index], position)[:, None, None]
-            features = jnp.broadcast_to(exact.requantize(b1, HIDDEN), (*target.shape[:-1], c.hidden))
-            linear = (jnp.zeros_like(target), jnp.zeros_like(target))
-        else:
-            signed, magnitude = rows
-            flat = jnp.concatenate([signed, magnitude], axis=-2).reshape(*target.shape[:-1], -1)
-            w1, b1 = layer("w1", self.b1, context.FEATURE)
-            features = exact.requantize(exact.dot(flat * 2.0**-context.FEATURE.frac, w1) + b1, HIDDEN)
-            taps_mu, taps_log = quantize_taps(self.taps_mu[index]), quantize_taps(self.taps_log[index])
-            linear = linear_terms(signed, magnitude, taps_mu, taps_log)
-        w2, b2 = layer("w2", self.b2, HIDDEN)
-        features = exact.requantize(exact.dot(features, w2) + b2, HIDDEN)
-
-        decoded: list[Array] = []
-        bits = jnp.zeros(target.shape[0])
-        for g in range(c.groups):
-            part = slice(g * size, (g + 1) * size)
-            u, bu = layer(f"u{g}", self.bu[:, g], HIDDEN)
-            o, bo = layer(f"o{g}", self.bo[:, g], HIDDEN)
-            mean, scale_index = join(
-                head(features, centre_features(decoded, target.shape[:-1]), u, bu, o, bo),
-                (linear[0][..., part], linear[1][..., part]),
+        slots = []
+        for slot in range(len(SLOTS)):
+            if SLOTS[slot].phase is None:
+                first = None, interpolate(self.b1[slot], position)[:, None, None]
+            else:
+                first = layer("w1", self.b1, slot, context.FEATURE)
+            second = layer("w2", self.b2, slot, HIDDEN)
+            heads = tuple(
+                Head(*layer(f"u{g}", self.bu[:, g], slot, HIDDEN), *layer(f"o{g}", self.bo[:, g], slot, HIDDEN))
+                for g in range(c.groups)
             )
-            drawn = None if noise is None else noise[..., part]
-            value, more = quantize(target[..., part], mean, scale_index, drawn, surrogate)
-            decoded.append(clip_towards(value, VALUE_MIN, VALUE_MAX))
-            bits += more.sum(axis=(1, 2, 3))
-        return jnp.concatenate(decoded, axis=-1), bits
+            taps = quantize_taps(self.taps_mu[slot]), quantize_taps(self.taps_log[slot])
+            slots.append(SlotLayers(*first, *second, heads, *taps))
+        return slots
 
     def __call__(
         self, y: Array, position: Array, key: Array | None = None, surrogate: Surrogate = ROUNDED
@@ -207,70 +169,18 @@ class Progressive(nn.Module):
         Returns:
           Quantised latents `[B, h, w, C]` (straight-through) and bits `[B]`.
         """
-        layers = self._quantized()
-        noises, pick = [None] * (SCALES + 1), None
+        noise = pick = None
         if surrogate.random:
             assert key is not None
             noise_key, pick_key = jax.random.split(key)
             if surrogate.noisy:
-                noises = _pyramid(jax.random.uniform(noise_key, y.shape, minval=-0.5, maxval=0.5))
+                noise = jax.random.uniform(noise_key, y.shape, minval=-0.5, maxval=0.5)
             if surrogate.sample_phases:
                 pick = jax.random.randint(pick_key, (), 0, len(PHASES))
-
-        def evaluate(target: Array, known: Array, slot: int, phase: Phase, noise: Array | None):
-            neighbours = _neighbours(known, phase, *target.shape[1:3])
-            return self._slot(slot, layers, target, neighbours, position, noise, surrogate)
-
-        grids = _pyramid(y)
-        coarse, bits = self._slot(0, layers, grids[SCALES], None, position, noises[SCALES], surrogate)
-        index = 1
-        for scale in reversed(range(SCALES)):
-            grid, grid_noise = grids[scale], noises[scale]
-            known = jnp.zeros_like(grid).at[:, 1::2, 1::2].set(coarse)
-            for number, phase in enumerate(PHASES):
-                (i, j) = phase.position
-                noise = None if grid_noise is None else grid_noise[:, i::2, j::2]
-                code: Evaluation = functools.partial(evaluate, slot=index, phase=phase, noise=noise)
-                code = jax.checkpoint(code) if self.remat else code
-                if scale == 0 and pick is not None:
-                    code = _sampled(code, pick == number)
-                value, more = code(grid[:, i::2, j::2], known)
-                known = known.at[:, i::2, j::2].set(value)
-                bits, index = bits + more, index + 1
-            coarse = known
-        return coarse, bits
-
-
-def _neighbours(known: Array, phase: Phase, rows: int, columns: int) -> tuple[Array, Array]:
-    """Compute the features of all taps of a phase: signed and magnitude."""
-    signed = context.compand_ste(known)
-    pad = ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0))
-    return (
-        gather_taps(jnp.pad(signed, pad), phase, rows, columns, SIGNED_TAPS),
-        gather_taps(jnp.pad(context.magnitude_ste(signed), pad), phase, rows, columns, TAPS),
-    )
-
-
-def _sampled(evaluate: Evaluation, chosen: Array) -> Evaluation:
-    """Evaluate a phase only if it was chosen, and then for all of them; otherwise its values are just rounded."""
-
-    def skip(target: Array, known: Array) -> tuple[Array, Array]:
-        del known
-        return clip_towards(round_ste(target), VALUE_MIN, VALUE_MAX), jnp.zeros(target.shape[0])
-
-    def count(target: Array, known: Array) -> tuple[Array, Array]:
-        value, bits = evaluate(target, known)
-        return value, len(PHASES) * bits
-
-    return lambda target, known: jax.lax.cond(chosen, count, skip, target, known)
-
-
-def _pyramid(x: Array) -> list[Array]:
-    """Subsample `[B, h, w, C]` by two, `SCALES` times, keeping the odd positions."""
-    grids = [x]
-    for _ in range(SCALES):
-        grids.append(grids[-1][:, 1::2, 1::2])
-    return grids
+        rounding = functools.partial(quantize, surrogate=surrogate)
+        return code_latent(
+            self.layers(position), y, rounding, noise=noise, pick=pick, options=Options(remat=self.remat)
+        )
 
 
 def gaussian_start(std_steps: np.ndarray, config: ProgressiveConfig) -> np.ndarray:

@@ -11,6 +11,7 @@ from jaxicm.entropy.phases import SIGNED_TAPS, SLOTS, TAPS, bank_of
 from jaxicm.entropy.progressive import ProgressiveConfig
 from jaxicm.entropy.progressive_coder import ProgressiveCoder
 from jaxicm.entropy.progressive_network import HIDDEN, TAP_FRAC
+from jaxicm.entropy.progressive_rate import Head, SlotLayers
 from jaxicm.nn import exact
 from jaxicm.nn.exact import Fixed, FrozenKernel
 
@@ -179,6 +180,25 @@ class FrozenProgressive:
             unit = np.float32(2.0**-TAP_FRAC)
             self._device["taps", slot] = jax.device_put((self.taps_mu[slot] * unit, self.taps_log[slot] * unit))
         return self._device["taps", slot]
+
+    def layers(self, quality_q4: int) -> list[SlotLayers]:
+        """Return all layers at a quality (16 times 1..100) as real values on the device, for `code_latent`."""
+        groups = self.config.groups
+
+        def layer(name: str, slot: int) -> tuple[jax.Array, jax.Array]:
+            bank = bank_of(name, slot)
+            if ("whole", name, bank) not in self._device:
+                kernel = FrozenKernel(self.kernels[name].weight[bank], self.kernels[name].exponent[bank])
+                self._device["whole", name, bank] = jax.device_put(kernel.real())
+            return self._device["whole", name, bank], self.bias_on_device(name, slot, quality_q4)
+
+        found = []
+        for slot, (_, phase) in enumerate(SLOTS):
+            w1, b1 = layer("w1", slot)
+            heads = tuple(Head(*layer(f"u{g}", slot), *layer(f"o{g}", slot)) for g in range(groups))
+            first = (None if phase is None else w1), b1
+            found.append(SlotLayers(*first, *layer("w2", slot), heads, *self.taps_on_device(slot)))
+        return found
 
     def bias_real(self, name: str, slot: int, quality_q4: int) -> np.ndarray:
         """Return a layer's bias at a quality in real units, exactly."""

@@ -89,7 +89,7 @@ def quantize(y: Array, mean: Array, index: Array, noise: Array | None, surrogate
     if surrogate.kind == "soft":
         softened = soft_round(residual, surrogate.sharpness) + drawn
         return soft_round(softened, surrogate.sharpness) + mean, gaussian.gaussian_bits(softened, scale)
-    rounded = gaussian.round_with_cost(*map(jax.lax.stop_gradient, (residual, index)))
+    rounded = gaussian.round_with_cost(jax.lax.stop_gradient(residual), jax.lax.stop_gradient(index))
     # With the symbol fixed the decoded value moves with the mean; it moves with y as if there were no rounding.
     value = straight_through(jnp.where(index > 0, rounded, 0.0), y) + mean
     # The rate sees the symbol even where the coder would skip it, so that a scale can leave the floor.

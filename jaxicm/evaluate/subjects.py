@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 
 from jaxicm.errors import InputError, MissingDependency, OptionError
+from jaxicm.evaluate.adaptation import Adaptation
 from jaxicm.evaluate.anchors import ANCHORS, Anchor
 from jaxicm.evaluate.fresh import FreshDecoder
 
@@ -25,8 +26,8 @@ class Encoded:
     Attributes:
         data: the whole file.
         seconds: that encoding took, by the subject's clock.
-        parts_s: seconds by part: "analysis", "entropy" (probability networks), "coder", "synthesis", or "simple" (no
-            networks); what is missing to `seconds` is the container. Empty for conventional codecs.
+        parts_s: seconds by part: "analysis", "adaptation", "entropy" (probability networks), "coder", "synthesis", or
+            "simple" (no networks); what is missing to `seconds` is the container. Empty for conventional codecs.
     """
 
     data: bytes
@@ -96,16 +97,29 @@ class Learned:
     clock: Literal["wall", "cpu"] = "wall"
     default: tuple[float, ...] = LEARNED_QUALITIES
 
-    def __init__(self, codec: "ImageCodec | LosslessCodec", fresh: FreshDecoder | None = None):
+    def __init__(
+        self,
+        codec: "ImageCodec | LosslessCodec",
+        fresh: FreshDecoder | None = None,
+        adaptation: Adaptation | None = None,
+    ):
         info = codec.info
         self.name = info.name
         self.title = f"jaxicm {info.name}"
-        self.identity = {"digest": info.digest}
+        self.identity: dict[str, Any] = {"digest": info.digest}
         self.figures = {
             "parameters": info.parameters,
             "kmac_per_pixel": info.kmac_per_pixel,
             "steps": info.steps,
         }
+        self._options: dict[str, Any] = {}
+        self._warming: dict[str, Any] = {}
+        if adaptation is not None:
+            self.name += adaptation.suffix
+            self.title += adaptation.addition
+            self.identity |= adaptation.identity()
+            self.figures["adaptation"] = adaptation.figures()
+            self._options, self._warming = adaptation.options(), adaptation.warming()
         self.decodes_together = fresh is not None
         self._codec: Any = codec
         self._fresh = fresh
@@ -120,11 +134,11 @@ class Learned:
         """Compress a picture; the first of a size is compressed and decoded once before the clock starts."""
         if pixels.shape not in self._warm:
             self._warm.add(pixels.shape)
-            data = self._encode(pixels, setting).data
+            data = self._encode(pixels, setting, **self._warming).data
             if self._fresh is None:
                 self._decode(data)
         start = time.perf_counter()
-        result = self._encode(pixels, setting)
+        result = self._encode(pixels, setting, **self._options)
         return Encoded(result.data, time.perf_counter() - start, dict(result.timings_s))
 
     def decode(self, data: bytes, height: int, width: int, grey: bool = False) -> DecodedPicture:
@@ -139,8 +153,8 @@ class Learned:
         assert self._fresh is not None
         return [DecodedPicture(pixels, None) for pixels in self._fresh.decode(files)]
 
-    def _encode(self, pixels: np.ndarray, setting: float) -> "EncodeResult | LosslessResult":
-        return self._codec.encode_detail(pixels, quality=setting)
+    def _encode(self, pixels: np.ndarray, setting: float, **options: Any) -> "EncodeResult | LosslessResult":
+        return self._codec.encode_detail(pixels, quality=setting, **options)
 
     def _decode(self, data: bytes) -> tuple[np.ndarray, dict[str, float]]:
         result = self._codec.decode_detail(data)
@@ -157,8 +171,8 @@ class LearnedLossless(Learned):
         if setting not in range(10):
             raise OptionError(f"{self.title}: the setting is the effort, a whole number from 0 to 9; got {setting:g}")
 
-    def _encode(self, pixels: np.ndarray, setting: float) -> "LosslessResult":
-        return self._codec.encode_detail(pixels, effort=int(setting))
+    def _encode(self, pixels: np.ndarray, setting: float, **options: Any) -> "LosslessResult":
+        return self._codec.encode_detail(pixels, effort=int(setting), **options)
 
     def _decode(self, data: bytes) -> tuple[np.ndarray, dict[str, float]]:
         result = self._codec.decode_detail(data)
@@ -198,12 +212,13 @@ class Conventional:
         raise NotImplementedError
 
 
-def subject(name: str, *, fresh: bool = False) -> Subject:
+def subject(name: str, *, fresh: bool = False, adaptation: Adaptation | None = None) -> Subject:
     """Return the codec of a name.
 
     Args:
         name: a conventional codec (a key of `ANCHORS`), a model of the zoo, or a weight file.
         fresh: decode files of learned codecs in a new process.
+        adaptation: to each picture, of learned lossy codecs only.
 
     Returns:
         The codec, loaded.
@@ -211,11 +226,15 @@ def subject(name: str, *, fresh: bool = False) -> Subject:
     Raises:
         InputError: there is no such codec.
         MissingDependency: a conventional codec is not installed.
+        OptionError: the codec adapts nothing.
     """
+    options = "--effort, --tune and --stages are for learned lossy codecs"
     if name in ANCHORS:
         line = ANCHORS[name].missing()
         if line is not None:
             raise MissingDependency(line)
+        if adaptation is not None:
+            raise OptionError(f"{options}, {name} is a conventional one; leave them out")
         return Conventional(ANCHORS[name])
     import jaxicm
 
@@ -225,5 +244,9 @@ def subject(name: str, *, fresh: bool = False) -> Subject:
         if name.endswith(".safetensors"):
             raise
         raise InputError(f"{error}; or a conventional codec: {', '.join(ANCHORS)}") from error
-    kind = LearnedLossless if codec.info.is_lossless else Learned
-    return kind(codec, FreshDecoder.for_model(name) if fresh else None)
+    decoder = FreshDecoder.for_model(name) if fresh else None
+    if not codec.info.is_lossless:
+        return Learned(codec, decoder, adaptation)
+    if adaptation is not None:
+        raise OptionError(f"{options}, {name} is lossless; its --qualities are the efforts, for instance --qualities 5")
+    return LearnedLossless(codec, decoder)

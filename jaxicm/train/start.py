@@ -11,6 +11,7 @@ from jaxicm.codecs import weights
 from jaxicm.entropy.pixel_widening import widen
 from jaxicm.errors import ConfigError
 from jaxicm.models import image, lossless
+from jaxicm.models.deepening import deepen
 from jaxicm.models.lossless import LosslessConfig
 from jaxicm.train.checkpoints import load_parameters
 from jaxicm.train.config import TrainConfig, load_run_config
@@ -23,7 +24,8 @@ def start_parameters(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
     """Make or read the parameters at which a run begins.
 
     Args:
-      config: of the run; `init` comes before `start`. A lossless run may begin at a smaller model.
+      config: of the run; `init` comes before `start`. A run may begin at a smaller model: a lossless one at one with
+        fewer units, one of pictures at one with fewer residual blocks.
       corpus: of training pictures, for the statistics.
 
     Returns:
@@ -37,6 +39,8 @@ def start_parameters(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
         found = read_parameters(Path(config.init))
         if config.lossless is not None and "pixels" in found:
             found = _widened(found, config, params)
+        elif config.lossless is None and config.model.res8 is None:
+            found = deepen(found, params)
         return _checked(config.init, found, params)
     if config.start == "statistics" and config.lossless is None:
         crops = corpus.statistics_crops(_STATISTICS_CROPS)

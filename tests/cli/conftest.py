@@ -4,7 +4,7 @@ import sys
 import types
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 
 import jaxicm
 import jaxicm.codecs.weights
+from jaxicm.adapt.stage import Stage
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.cli.main import main
 from jaxicm.codecs.lossless_fallback import is_synthetic, pack_simple, unpack_simple
@@ -23,11 +24,20 @@ LOSSLESS_WEIGHTS = b"fake-all"
 
 
 @dataclass(frozen=True)
+class Adapted:
+    start: float
+    cost: float
+    iterations: int
+    distortion: str
+
+
+@dataclass(frozen=True)
 class EncodeResult:
     data: bytes
     quality: float
     reconstruction: np.ndarray | None
     timings_s: dict[str, float] = field(default_factory=lambda: {"analysis": 0.001, "coder": 0.002})
+    adapted: Adapted | None = None
 
 
 @dataclass(frozen=True)
@@ -56,9 +66,16 @@ class ModelInfo:
 
 
 class FakeCodec:
-    """Quantise pixels with a step that falls with the quality, and deflate them."""
+    """Quantise pixels with a step that falls with the quality, and deflate them.
+
+    Attributes:
+        adaptations: effort, objective and time limit of every encoding.
+    """
 
     info = ModelInfo()
+
+    def __init__(self) -> None:
+        self.adaptations: list[tuple[object, str | None, float | None]] = []
 
     def file_of_other_weights(self) -> bytes:
         """Make a file that needs weights nobody has."""
@@ -74,8 +91,13 @@ class FakeCodec:
         psnr: float | None = None,
         verify: bool = False,
         icc: bytes | None = None,
+        effort: int | tuple[Stage, ...] = 0,
+        tune: str | None = None,
+        time_limit_s: float | None = None,
+        progress: Callable[[int, int, float], None] | None = None,
     ) -> EncodeResult:
         assert image.dtype == np.uint8
+        self.adaptations.append((effort, tune, time_limit_s))
         if sum(value is not None for value in (quality, bpp, size_bytes, psnr)) > 1:
             raise OptionError("several targets")
         if bpp is not None:
@@ -92,7 +114,15 @@ class FakeCodec:
                 raise TargetError(f"{psnr} dB cannot be reached; give a lower PSNR")
             quality = good[0]
         data = self._pack(image, int(quality or 50), icc)
-        return EncodeResult(data, float(quality or 50), self.decode(data) if verify else None)
+        result = EncodeResult(data, float(quality or 50), self.decode(data) if verify else None)
+        if not effort:
+            return result
+        if progress is not None:
+            progress(8, 16, 0.98)  # as if it stopped before its end
+        if time_limit_s is not None and time_limit_s < 1:
+            return replace(result, adapted=Adapted(2.0, 2.0, 0, tune or "mse"))
+        seconds = result.timings_s | {"adaptation": 0.5}
+        return replace(result, timings_s=seconds, adapted=Adapted(2.0, 1.938, 8, tune or "mse"))
 
     def encode(self, image: np.ndarray, **options: object) -> bytes:
         return self.encode_detail(image, **options).data  # type: ignore[arg-type]

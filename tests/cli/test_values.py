@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxicm.cli.values import choose_target, parse_choices, parse_colour, parse_labels, parse_numbers, parse_size
+from jaxicm.cli.values import (
+    choose_target,
+    parse_choices,
+    parse_colour,
+    parse_labels,
+    parse_numbers,
+    parse_size,
+    parse_tune,
+)
 from jaxicm.errors import OptionError
 
 
@@ -73,3 +81,16 @@ def test_labels_are_keys_and_values():
     for texts in (["order"], ["=2"], ["a=1", "a=2"]):
         with pytest.raises(OptionError, match="--label"):
             parse_labels(texts)
+
+
+@pytest.mark.parametrize(
+    ("text", "objective"), [(None, None), ("psnr", "mse"), ("ms-ssim", "ms-ssim"), ("mixed", "mixed")]
+)
+def test_objectives_of_an_adaptation(text, objective):
+    assert parse_tune(text) == objective
+
+
+@pytest.mark.parametrize("text", ["", "mse", "PSNR"])
+def test_other_objectives_are_refused(text):
+    with pytest.raises(OptionError, match="choose from psnr, ms-ssim, mixed"):
+        parse_tune(text)

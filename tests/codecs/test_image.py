@@ -8,7 +8,7 @@ import pytest
 import jaxicm
 from jaxicm.bits.container import Section, SectionKind, describe, pack, unpack
 from jaxicm.codecs import image as image_module
-from jaxicm.codecs.image import SIDE_MAX, to_grey
+from jaxicm.codecs.image_file import SIDE_MAX, to_grey
 from jaxicm.errors import CorruptFile, InputError, OptionError, UnknownWeights
 
 SIZES = [(1, 1), (3, 5), (1, 200), (200, 1), (16, 16), (17, 33), (64, 64), (700, 1130)]

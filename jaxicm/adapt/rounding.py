@@ -1,0 +1,157 @@
+"""What stands for rounding while a latent is adapted, and the rounding that the coder does."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxicm.adapt.stage import Method
+from jaxicm.bits.tables import Tables
+from jaxicm.entropy import gaussian
+from jaxicm.entropy.progressive_rate import Quantize
+from jaxicm.entropy.surrogate import soft_round
+from jaxicm.ops.quantize import straight_through
+
+Rate = Callable[[Array, Array], Array]
+"""Bits of real-valued residuals under the tables of some indices."""
+SYMBOL_MAX = 1023
+"""Dearer symbols cost as much as this one: they are values that are clipped anyway."""
+_EDGE = 1e-4
+SGA_PLUS_SLOPE = 4 / 3
+"""The `a` of the sigmoid-scaled logits of SGA+; 1 is linear."""
+
+
+def costs(tables: Tables) -> np.ndarray:
+    """Return the ideal bits of all symbols, escape codes included, float32 `[T, 2 * SYMBOL_MAX + 1]`.
+
+    Entry [t, SYMBOL_MAX + s] belongs to symbol s under table t.
+    """
+    symbols = np.tile(np.arange(-SYMBOL_MAX, SYMBOL_MAX + 1, dtype=np.int32), len(tables))
+    index = np.repeat(np.arange(len(tables)), 2 * SYMBOL_MAX + 1)
+    return tables.costs(symbols, index).reshape(len(tables), -1).astype(np.float32)
+
+
+def relaxed_rate(cost: Array) -> Rate:
+    """Return the differentiable rate: Gaussians as in training, other tables interpolated between symbols.
+
+    Args:
+      cost: of all symbols, `costs`.
+    """
+    if len(cost) == gaussian.SCALE_COUNT:
+        return lambda value, index: gaussian.gaussian_bits(value, gaussian.scale_of_index(index))
+
+    def rate(value: Array, index: Array) -> Array:
+        smooth = gaussian.gaussian_bits(value, gaussian.scale_of_index(jnp.minimum(index, gaussian.SCALE_COUNT - 1)))
+        below = jax.lax.stop_gradient(jnp.floor(value))
+        low, high = _look_up(cost, below, index), _look_up(cost, below + 1, index)
+        return jnp.where(index < gaussian.SCALE_COUNT, smooth, low + (high - low) * (value - below))
+
+    return rate
+
+
+def _look_up(cost: Array, symbol: Array, index: Array) -> Array:
+    place = jnp.clip(symbol, -SYMBOL_MAX, SYMBOL_MAX).astype(jnp.int32) + SYMBOL_MAX
+    return cost.reshape(-1)[index.astype(jnp.int32) * (2 * SYMBOL_MAX + 1) + place]
+
+
+def coded(cost: Array, offsets: Array) -> Quantize:
+    """Return the coder's rounding: symbols of least cost with their true bits, no gradient.
+
+    Args:
+      cost: of all symbols, `costs`.
+      offsets: `gaussian.offset_rows` of the weight of errors in the choice of symbols.
+    """
+
+    def quantize(y: Array, mean: Array, index: Array, noise: Array | None) -> tuple[Array, Array]:
+        del noise
+        symbol = gaussian.round_with_cost(y - mean, index, offsets=offsets) * (index > 0)
+        return symbol + mean, jnp.where(index > 0, _look_up(cost, symbol, index), 0.0)
+
+    return quantize
+
+
+def relaxed(method: Method, rate: Rate, offsets: Array, temperature: Array, done: Array) -> Quantize:
+    """Return what stands for rounding in the gradient.
+
+    Args:
+      method: the way.
+      rate: of real-valued residuals.
+      offsets: as of `coded`, for the methods that round.
+      temperature: of soft rounding and annealing.
+      done: from 0 to 1 over a stage.
+
+    Returns:
+      A function whose noise is uniform in [-1/2, 1/2]; only random methods use it.
+    """
+    match method:
+        case "noise":
+            return partial(_noisy, rate=rate)
+        case "soft":
+            return partial(_soft, rate=rate, sharpness=1.0 / temperature, shape=2.0 - done)
+        case "sga" | "sga+":
+            return partial(_annealed, rate=rate, temperature=temperature, scaled=method == "sga+")
+        case "straight_through" | "coordinate":
+            return partial(_rounded, rate=rate, offsets=offsets, own_rate=method == "straight_through")
+
+
+def is_random(method: Method) -> bool:
+    """Whether the method draws noise."""
+    return method in ("noise", "soft", "sga", "sga+")
+
+
+def _noisy(y: Array, mean: Array, index: Array, noise: Array, *, rate: Rate) -> tuple[Array, Array]:
+    return y + noise, rate(y + noise - mean, index)
+
+
+def _rounded(
+    y: Array, mean: Array, index: Array, noise: None, *, rate: Rate, offsets: Array, own_rate: bool
+) -> tuple[Array, Array]:
+    """Round, with the identity as gradient; with `own_rate` a latent's own bits have a gradient as well."""
+    del noise
+    residual, still = y - mean, jax.lax.stop_gradient(index)
+    symbol = gaussian.round_with_cost(jax.lax.stop_gradient(residual), still, offsets=offsets) * (still > 0)
+    # The symbol stays while the mean moves, so the value moves with it.
+    seen = straight_through(symbol, residual) if own_rate else symbol
+    return straight_through(symbol, y) + mean, jnp.where(still > 0, rate(seen, index), 0.0)
+
+
+def _soft(
+    y: Array, mean: Array, index: Array, noise: Array, *, rate: Rate, sharpness: Array, shape: Array
+) -> tuple[Array, Array]:
+    value = soft_round(soft_round(y - mean, sharpness) + kumaraswamy(noise + 0.5, shape), sharpness)
+    return value + mean, rate(value, index)
+
+
+def kumaraswamy(uniform: Array, shape: Array) -> Array:
+    """Turn uniform numbers in [0, 1] into Kumaraswamy noise in [-1/2, 1/2] with its mode at 0.
+
+    Args:
+      uniform: of any shape.
+      shape: a >= 1; 1 is uniform noise, 2 and more gather around 0.
+
+    Source: C3 (Kim et al. 2024), section 3.2; b = (2**a (a - 1) + 1) / a puts the mode at 1/2.
+    """
+    b = (2.0**shape * (shape - 1.0) + 1.0) / shape
+    uniform = jnp.clip(uniform, 1e-6, 1 - 1e-6)
+    return (1.0 - (1.0 - uniform) ** (1.0 / b)) ** (1.0 / shape) - 0.5
+
+
+def _annealed(
+    y: Array, mean: Array, index: Array, noise: Array, *, rate: Rate, temperature: Array, scaled: bool
+) -> tuple[Array, Array]:
+    """Draw between floor and ceiling by a Gumbel softmax whose temperature falls."""
+    residual = y - mean
+    floor = jax.lax.stop_gradient(jnp.floor(residual))
+    part = jnp.clip(residual - floor, _EDGE, 1.0 - _EDGE)
+    if scaled:
+        # Probability sigmoid(a logit(part)) for the ceiling and the rest for the floor: their log-odds.
+        logit = SGA_PLUS_SLOPE * (jnp.log(part) - jnp.log1p(-part))
+    else:
+        logit = (jnp.arctanh(part) - jnp.arctanh(1.0 - part)) / temperature
+    uniform = jnp.clip(noise + 0.5, _EDGE, 1.0 - _EDGE)
+    logistic = jnp.log(uniform) - jnp.log1p(-uniform)  # the difference of two Gumbel variables
+    value = floor + jax.nn.sigmoid((logit + logistic) / temperature)
+    return value + mean, rate(value, index)

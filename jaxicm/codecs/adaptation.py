@@ -1,0 +1,281 @@
+"""Adapting the latent of a picture before it is coded: windows of a few fixed shapes, each by `adapt.latents`.
+
+Neighbouring windows overlap by the reach of the networks, and of each the middle is kept. What a window assumes of its
+neighbours is not quite what they become, so the whole picture is coded with and without the adaptation, and the cheaper
+file is taken.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxicm.adapt.effort import EFFORT_MAX, EFFORTS
+from jaxicm.adapt.image import ImageArrays, ImageNetworks
+from jaxicm.adapt.latents import Distortion, Problem, adapt, distortion_bits
+from jaxicm.adapt.rounding import costs
+from jaxicm.adapt.stage import Stage
+from jaxicm.bits.tables import Tables
+from jaxicm.codecs import tiling
+from jaxicm.codecs.tiling import Span
+from jaxicm.entropy.phases import SCALES
+from jaxicm.errors import OptionError
+from jaxicm.models.image import ImageConfig, lambda_of_quality
+from jaxicm.objectives.distortion import distortion
+from jaxicm.objectives.rate_distortion import PEAK_SQUARED
+
+WINDOWS = ((256, 256), (512, 768), (768, 512), (1152, 1152))
+"""Shapes of the windows in pixels; sides are multiples of 64."""
+CELL = 2**SCALES
+"""Latent positions between two of the coarsest grid."""
+CONTEXT_REACH = 6
+"""Latent positions beyond which values matter little to a probability."""
+MIXTURE = 0.5
+"""Share of MS-SSIM in "mixed"."""
+EffortLike = int | Sequence[Stage]
+Progress = Callable[[int, int, float], None]
+
+
+class Objective(NamedTuple):
+    """A distortion to adapt to.
+
+    Attributes:
+      name: for the user.
+      function: differentiable, of its arrays and of pictures `[B, H, W, 3]` in [0, 1], original and decoded; returns
+        `[B]` in units of a squared error. A module-level function: each new object is compiled anew.
+      arrays: whatever it needs, for instance the weights of a task network.
+    """
+
+    name: str
+    function: Distortion
+    arrays: Any = None
+
+
+def _mse(arrays: None, x: Array, x_hat: Array) -> Array:
+    del arrays
+    return distortion(x, x_hat)
+
+
+def _ms_ssim(arrays: None, x: Array, x_hat: Array) -> Array:
+    del arrays
+    return distortion(x, x_hat, "ms-ssim")
+
+
+def _mixed(arrays: None, x: Array, x_hat: Array) -> Array:
+    return (1 - MIXTURE) * _mse(arrays, x, x_hat) + MIXTURE * _ms_ssim(arrays, x, x_hat)
+
+
+def _yuv(arrays: None, x: Array, x_hat: Array) -> Array:
+    del arrays
+    return distortion(x, x_hat, "yuv")
+
+
+OBJECTIVES = {
+    name: Objective(name, function)
+    for name, function in {"mse": _mse, "ms-ssim": _ms_ssim, "mixed": _mixed, "yuv": _yuv}.items()
+}
+"""Distortions by name."""
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """What adaptation gained.
+
+    Attributes:
+      start: bits per pixel + lambda * distortion of the file without it.
+      cost: that of the file that was taken.
+      iterations: done.
+      distortion: name of the objective.
+    """
+
+    start: float
+    cost: float
+    iterations: int
+    distortion: str
+
+
+def choose_stages(effort: EffortLike) -> tuple[Stage, ...]:
+    """Return the stages of an effort.
+
+    Raises:
+      OptionError: for a number that is no effort.
+    """
+    if isinstance(effort, int | float):
+        if effort not in range(EFFORT_MAX + 1):
+            raise OptionError(f"effort must be a whole number from 0 to {EFFORT_MAX}, got {effort:g}")
+        return EFFORTS[int(effort)]
+    return tuple(effort)
+
+
+def choose_objective(tune: str | Objective | None, usual: str) -> Objective:
+    """Return an objective by name, or the usual one.
+
+    Raises:
+      OptionError: for an unknown name.
+    """
+    if isinstance(tune, Objective):
+        return tune
+    name = usual if tune is None else tune
+    if name not in OBJECTIVES:
+        raise OptionError(f"tune must be one of {', '.join(OBJECTIVES)}, got {name!r}")
+    return OBJECTIVES[name]
+
+
+class _Window(NamedTuple):
+    row: Span
+    column: Span
+
+
+def _scaled(span: Span) -> Span:
+    return Span(*(CELL * value for value in (span.start, span.size, span.first, span.last)))
+
+
+class LatentAdapter:
+    """Adapts latents of one codec.
+
+    Attributes:
+      config: of the model.
+    """
+
+    def __init__(self, config: ImageConfig, transform: Callable[[], Any], entropy: Any, tables: Tables):
+        """Take the codec's parts.
+
+        Args:
+          config: of the model.
+          transform: returns the parameters of the transforms on the device.
+          entropy: the frozen probability model.
+          tables: of the coder.
+        """
+        self.config, self._transform, self._entropy, self._tables = config, transform, entropy, tables
+        self._networks = ImageNetworks(config)
+
+    @cached_property
+    def _cost(self) -> Array:
+        return jax.device_put(costs(self._tables))
+
+    def _plan(self, rows: int, columns: int) -> list[_Window]:
+        """Cover a latent; the papers' probability model sees the whole grid and gets it whole."""
+        if self.config.recurrent is not None:
+            return [_Window(Span(0, rows, 0, rows), Span(0, columns, 0, columns))]
+        # In units of the coarsest grid: what is coded when depends on a position's remainder by it.
+        height, width = (-(-side // CELL) for side in (rows, columns))
+        unit, reach = CELL * self.config.stride, -(-max(self.config.reach, CONTEXT_REACH) // CELL)
+        shapes = [(a // unit, b // unit) for a, b in WINDOWS]
+        usable = [s for s in shapes if min(s) > 2 * reach or (height <= s[0] and width <= s[1])]
+        return [_Window(*(_scaled(span) for span in spans)) for spans in tiling.plan(height, width, usable, reach)]
+
+    def adapt(
+        self,
+        image: np.ndarray,
+        y: np.ndarray,
+        quality_q4: int,
+        stages: Sequence[Stage],
+        objective: Objective,
+        *,
+        limit_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, int]:
+        """Find a latent that costs less.
+
+        Args:
+          image: uint8 `[H, W, 3]` or `[H, W]`.
+          y: float32 `[h, w, C]` of the analysis.
+          quality_q4: 16 times the quality.
+          stages: of the adaptation.
+          objective: the distortion.
+          limit_s: seconds for all of it; a window gets its share.
+          progress: told iterations done, in all, and the true cost as a share of the start's.
+
+        Returns:
+          The latent, and iterations done.
+        """
+        rgb = as_rgb(image)
+        windows = self._plan(*y.shape[:2])
+        together = 1 if jax.default_backend() == "cpu" else 8
+        arrays = self._arrays(quality_q4)
+        began, result, iterations = time.monotonic(), y.copy(), 0
+        planned = sum(stage.iterations for stage in stages)
+        batches = [windows[i : i + together] for i in range(0, len(windows), together)]
+        for number, batch in enumerate(batches):
+            left = None
+            if limit_s is not None:
+                left = max(limit_s - (time.monotonic() - began), 0.0) / (len(batches) - number)
+            told = None
+            if progress is not None:
+                told = partial(_tell, progress, number * planned, len(batches) * planned)
+            # A batch that is not full repeats its last window, so that nothing is compiled for it.
+            filled = batch + [batch[-1]] * (min(together, len(windows)) - len(batch))
+            problem = self._problem(rgb, filled, y.shape[:2], quality_q4, arrays, objective)
+            latents = np.stack([tiling.cut(y, *window) for window in filled])
+            found = adapt(latents, problem, self._networks, objective.function, stages, limit_s=left, progress=told)
+            for window, values in zip(batch, found.values, strict=False):
+                tiling.paste(result, values, *window)
+            iterations += found.iterations
+        return result, iterations
+
+    def cost(self, data: bytes, image: np.ndarray, decoded: np.ndarray, quality_q4: int, objective: Objective) -> float:
+        """Return bits per pixel of a file plus lambda times the distortion of its decoded picture."""
+        rgb, shown = as_rgb(image), as_rgb(decoded)
+        stride = self.config.stride
+        rows, columns = (-(-side // stride) for side in image.shape[:2])
+        pixels, bits = image.shape[0] * image.shape[1], 0.0
+        for window in self._plan(rows, columns):
+            problem = self._problem(rgb, [window], (rows, columns), quality_q4, None, objective, kept=True)
+            x_hat = tiling.cut(shown, *window, stride)[None]
+            bits += float(_distortion(x_hat, problem, objective.function)[0])
+        return (8 * len(data) + bits) / pixels
+
+    def _arrays(self, quality_q4: int) -> ImageArrays:
+        quality = np.float32(quality_q4 / 16)
+        layers = self._entropy.layers() if self.config.recurrent else self._entropy.layers(quality_q4)
+        return ImageArrays(self._transform(), layers, jnp.asarray(quality))
+
+    def _problem(
+        self,
+        rgb: np.ndarray,
+        windows: Sequence[_Window],
+        size: tuple[int, int],
+        quality_q4: int,
+        arrays: Any,
+        objective: Objective,
+        *,
+        kept: bool = False,
+    ) -> Problem:
+        """Cut windows out of a picture; with `kept` only what is kept of them counts."""
+        stride = self.config.stride
+        cut = np.stack([tiling.cut(rgb, *window, stride) for window in windows])
+        inside = np.stack([_inside(window, size, 1) for window in windows])
+        shown = np.stack([_inside(window, rgb.shape[:2], stride, kept=kept) for window in windows])
+        weight = lambda_of_quality(self.config, jnp.float32(quality_q4 / 16)) * PEAK_SQUARED
+        return Problem(arrays, cut, shown, inside, weight, self._cost, objective.arrays)
+
+
+def _tell(progress: Progress, before: int, total: int, done: int, planned: int, share: float) -> None:
+    del planned
+    progress(before + done, total, share)
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """Repeat a grey picture's channel."""
+    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+
+
+def _inside(window: _Window, size: tuple[int, ...], unit: int, *, kept: bool = False) -> np.ndarray:
+    """Tell which entries of a window exist in (and are kept for) an array of `size`: bool `[rows, columns, 1]`."""
+    axes = []
+    for span, length in zip(window, size, strict=True):
+        at = np.arange(span.start * unit, (span.start + span.size) * unit)
+        low, high = (span.first * unit, span.last * unit) if kept else (0, length)
+        axes.append((at >= low) & (at < min(high, length)))
+    return (axes[0][:, None] & axes[1])[..., None]
+
+
+@partial(jax.jit, static_argnames="function")
+def _distortion(x_hat: Array, problem: Problem, function: Distortion) -> Array:
+    return distortion_bits(x_hat.astype(jnp.float32) / 255.0, problem, function)

@@ -1,0 +1,38 @@
+"""What pictures the lossy codec takes and what its files may say."""
+
+import numpy as np
+
+from jaxicm.bits.container import Header
+from jaxicm.errors import CorruptFile, InputError
+
+CODEC_NAME = "image"
+SIDE_MAX = 16384
+"""Largest width or height in pixels."""
+
+
+def check_picture(image: np.ndarray) -> None:
+    """Raise InputError unless `image` is uint8 `[H, W, 3]` or `[H, W]` with sides in 1..16384."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
+        kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise InputError(f"a picture must be a uint8 array, got {kind}; convert it (16 bit: divide by 257 and round)")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3):
+        raise InputError(f"a picture must have shape [H, W, 3] or [H, W], got {list(image.shape)}")
+    if not all(1 <= side <= SIDE_MAX for side in image.shape[:2]):
+        raise InputError(f"sides must be 1 to {SIDE_MAX} pixels, got {image.shape[1]}x{image.shape[0]}")
+
+
+def check_header(header: Header) -> None:
+    """Raise CorruptFile unless the header describes a picture that this codec can have made."""
+    if header.codec != CODEC_NAME:
+        raise CorruptFile(f"this is a file of the codec '{header.codec}', which lossy weights do not decode")
+    if max(header.height, header.width) > SIDE_MAX or header.bit_depth != 8 or header.flags:
+        raise CorruptFile(
+            f"the header says {header.width}x{header.height}, {header.bit_depth} bits and flags {header.flags}; "
+            f"expected sides up to {SIDE_MAX}, 8 bits and no flags; get an intact copy of the file"
+        )
+
+
+def to_grey(rgb: np.ndarray) -> np.ndarray:
+    """Average the three decoded channels of a grey picture, rounding to nearest."""
+    total = rgb.astype(np.uint16).sum(axis=2)
+    return ((2 * total + 3) // 6).astype(np.uint8)
