@@ -1,4 +1,4 @@
-"""One step of the progressive model as pure functions: neighbours of positions, trunk, linear terms, head.
+"""One step of the progressive model as pure functions: trunk, linear terms, head.
 
 Training (`entropy.progressive`) and coding (`entropy.progressive_coder`) call the same functions, so they agree bit for
 bit.
@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxicm.entropy import context, gaussian
-from jaxicm.entropy.phases import CELL, REACH, Phase
 from jaxicm.nn import exact
 from jaxicm.nn.exact import Fixed
 from jaxicm.ops.quantize import clip_towards, floor_ste, round_ste
@@ -18,23 +17,6 @@ from jaxicm.ops.quantize import clip_towards, floor_ste, round_ste
 HIDDEN = Fixed(5, 0, 255)
 MEAN = Fixed(context.VALUE_FRAC, -2047, 2047)
 TAP_FRAC = 6
-
-
-def gather_taps(padded: Array, phase: Phase, rows: int, columns: int, taps: int) -> list[Array]:
-    """Collect the neighbours of every position of a phase.
-
-    Args:
-      padded: `[B, 2*rows + 2*REACH, 2*columns + 2*REACH, C]`, zero where unknown.
-      phase: which position of the cells.
-      rows: of cells.
-      columns: of cells.
-      taps: how many of the phase's taps.
-
-    Returns:
-      `[B, rows, columns, C]` of each tap.
-    """
-    (i, j), offsets = phase.position, phase.taps[:taps]
-    return [padded[:, i + r + REACH :: CELL, j + c + REACH :: CELL][:, :rows, :columns] for r, c in offsets]
 
 
 def trunk(rows: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:

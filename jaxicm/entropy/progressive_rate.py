@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxicm.entropy import context
-from jaxicm.entropy.phases import PHASES, REACH, SCALES, SIGNED_TAPS, TAPS, Phase
-from jaxicm.entropy.progressive_network import HIDDEN, centre_features, gather_taps, head, join, linear_terms
+from jaxicm.entropy.phases import CELL, PHASES, REACH, SCALES, SIGNED_TAPS, Phase
+from jaxicm.entropy.progressive_network import HIDDEN, centre_features, head, join, linear_terms
 from jaxicm.nn import exact
 from jaxicm.ops.quantize import clip_towards, round_ste
 
@@ -22,7 +22,9 @@ Quantize = Callable[[Array, Array, Array, Any], tuple[Array, Array]]
 """Quantises latents under their distribution: (latents, means, scale indices, noise or None) to (values, bits)."""
 VALUE_MIN, VALUE_MAX = context.VALUE.low / 16, context.VALUE.high / 16
 
-_Evaluation = Callable[[Array, Array], tuple[Array, Array]]
+_Parts = dict[tuple[int, int], Array]
+"""Values `[B, h/2, w/2, C]` of the positions of a 2x2 cell that are known."""
+_Evaluation = Callable[[Array, _Parts], tuple[Array, Array]]
 """Codes a phase: from its latents and the known values to decoded values and bits."""
 
 
@@ -92,15 +94,15 @@ def code_latent(
     insides = [None] * len(grids) if inside is None else _pyramid(inside)
     known_as = (lambda value: value) if options.context_gradient else jax.lax.stop_gradient
 
-    def evaluate(target: Array, known: Array, slot: SlotLayers, phase: Phase, noise, inside) -> tuple[Array, Array]:
-        neighbours = _neighbours(known_as(known), phase, *target.shape[1:3])
+    def evaluate(target: Array, known: _Parts, slot: SlotLayers, phase: Phase, noise, inside) -> tuple[Array, Array]:
+        neighbours = _neighbours({position: known_as(value) for position, value in known.items()}, phase)
         return _code_slot(slot, target, neighbours, quantize, noise, inside, known_as)
 
     coarse, bits = _code_slot(layers[0], grids[-1], None, quantize, noises[-1], insides[-1], known_as)
     number = 1
     for scale in reversed(range(SCALES)):
         grid, grid_noise, grid_inside = grids[scale], noises[scale], insides[scale]
-        known = jnp.zeros_like(grid).at[:, 1::2, 1::2].set(coarse)
+        known: _Parts = {(1, 1): coarse}
         for order, phase in enumerate(PHASES):
             i, j = phase.position
             part = (slice(None), slice(i, None, 2), slice(j, None, 2))
@@ -115,9 +117,9 @@ def code_latent(
             if scale == 0 and pick is not None:
                 code = _sampled(code, pick == order)
             value, more = code(grid[part], known)
-            known = known.at[part].set(value)
+            known = {**known, phase.position: value}
             bits, number = bits + more, number + 1
-        coarse = known
+        coarse = _interleave(known)
     return coarse, bits
 
 
@@ -157,24 +159,41 @@ def _code_slot(
     return jnp.concatenate(decoded, axis=-1), bits
 
 
-def _neighbours(known: Array, phase: Phase, rows: int, columns: int) -> tuple[list[Array], list[Array]]:
-    """Compute the features of all taps of a phase: signed and magnitude."""
-    signed = context.compand_ste(known)
-    pad = ((0, 0), (REACH, REACH), (REACH, REACH), (0, 0))
-    return (
-        gather_taps(jnp.pad(signed, pad), phase, rows, columns, SIGNED_TAPS),
-        gather_taps(jnp.pad(context.magnitude_ste(signed), pad), phase, rows, columns, TAPS),
-    )
+def _neighbours(known: _Parts, phase: Phase) -> tuple[list[Array], list[Array]]:
+    """Compute the features of all taps of a phase: signed and magnitude.
+
+    Every tap is a shift of the values of one position of the cells: no array of the whole grid is made, whose strided
+    parts XLA would write and read slowly.
+    """
+    (i, j), (rows, columns) = phase.position, known[1, 1].shape[1:3]
+    pad = ((0, 0), (REACH - 1, REACH - 1), (REACH - 1, REACH - 1), (0, 0))
+    signed = {position: context.compand_ste(value) for position, value in known.items()}
+    magnitude = {position: jnp.pad(context.magnitude_ste(value), pad) for position, value in signed.items()}
+    signed = {position: jnp.pad(value, pad) for position, value in signed.items()}
+
+    def tap(features: _Parts, offset: tuple[int, int]) -> Array:
+        (row, r), (column, c) = divmod(i + offset[0], CELL), divmod(j + offset[1], CELL)
+        top, left = row + REACH - 1, column + REACH - 1
+        return features[r, c][:, top : top + rows, left : left + columns]
+
+    return [tap(signed, offset) for offset in phase.taps[:SIGNED_TAPS]], [tap(magnitude, o) for o in phase.taps]
+
+
+def _interleave(parts: _Parts) -> Array:
+    """Put the values of all four positions of the cells together, `[B, h, w, C]`."""
+    rows = [jnp.stack([parts[i, 0], parts[i, 1]], axis=3) for i in range(CELL)]
+    batch, height, width, _, channels = rows[0].shape
+    return jnp.stack(rows, axis=2).reshape(batch, CELL * height, CELL * width, channels)
 
 
 def _sampled(evaluate: _Evaluation, chosen: Array) -> _Evaluation:
     """Evaluate a phase only if it was chosen, and then for all of them; otherwise its values are just rounded."""
 
-    def skip(target: Array, known: Array) -> tuple[Array, Array]:
+    def skip(target: Array, known: _Parts) -> tuple[Array, Array]:
         del known
         return clip_towards(round_ste(target), VALUE_MIN, VALUE_MAX), jnp.zeros(target.shape[0])
 
-    def count(target: Array, known: Array) -> tuple[Array, Array]:
+    def count(target: Array, known: _Parts) -> tuple[Array, Array]:
         value, bits = evaluate(target, known)
         return value, len(PHASES) * bits
 
