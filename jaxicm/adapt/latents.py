@@ -150,7 +150,8 @@ def adapt(
     Returns:
       The best latents by true cost; those of the start if nothing was better.
     """
-    clock = _Clock(stages, limit_s)
+    clock, tell = _Clock(stages, limit_s), progress or (lambda done, planned, share: None)
+    tell(0, clock.planned(0, 0, 0), 1.0)  # the first programs may take half a minute to compile
     key, first = jax.random.key(seed), jnp.asarray(y)
     plain = _Fixed(networks, distortion)
     cost, values = _measure(first, problem, gaussian.offset_rows(), plain)
@@ -165,8 +166,7 @@ def adapt(
             found = float(best.cost.sum())
             step, done = step + stage.check_every, done + stage.check_every
             clock.finished(number, stage.check_every)
-            if progress is not None:
-                progress(done, clock.planned(number, step, done), found / float(start.sum()))
+            tell(done, clock.planned(number, step, done), found / max(float(start.sum()), 1e-9))
             stale, lowest = (stale + 1, lowest) if found >= lowest else (0, found)
             if stage.patience and stale >= stage.patience:
                 break
@@ -189,7 +189,7 @@ class _Clock:
 
     def total(self, number: int, step: int) -> int:
         """Return how many iterations a stage may have, of which `step` are done."""
-        stage = self._stages[number]
+        stage = self._stages[number] if self._stages else Stage(iterations=0)
         if self._end is None:
             return stage.iterations
         left = self._end - time.monotonic()
@@ -199,8 +199,10 @@ class _Clock:
         pace = min(self._pace.get(number, [0.0]))
         later = sum(s.iterations for s in self._stages[number + 1 :])
         share = (stage.iterations - step) / max(stage.iterations - step + later, 1)
-        possible = stage.iterations if pace <= 0 else step + int(left * share / pace)
-        return min(stage.iterations, possible)
+        if pace <= 0:
+            return stage.iterations
+        checks = int(left * share / pace) // stage.check_every
+        return min(stage.iterations, step + checks * stage.check_every)
 
     def planned(self, number: int, step: int, done: int) -> int:
         """Return how many iterations there will be in all."""

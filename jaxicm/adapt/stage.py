@@ -63,8 +63,13 @@ class Stage:
 
     def __post_init__(self):
         for name, holds, rule in (
-            ("iterations", self.iterations >= 0 and self.check_every >= 1, "and check_every must not be negative"),
-            ("iterations", self.iterations % self.check_every == 0, f"must be a multiple of {self.check_every}"),
+            ("iterations", self.iterations >= 0, "must not be negative"),
+            ("check_every", self.check_every >= 1, "must be at least 1"),
+            (
+                "iterations",
+                self.iterations % max(self.check_every, 1) == 0,
+                f"must be a multiple of {self.check_every}",
+            ),
             ("learning_rate", self.learning_rate > 0, "must be above 0"),
             ("patience", self.patience >= 0, "must not be negative (0 never stops)"),
             ("rounding_weight", self.rounding_weight > 0, "must be above 0"),

@@ -1,7 +1,8 @@
-"""`jaxicm ablate`: variants of a training recipe at equal cost."""
+"""`jaxicm ablate`: variants of a training recipe at equal cost, or ways to adapt latents (`cli.latent_ablation`)."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
 
 import typer
 
@@ -9,44 +10,129 @@ if TYPE_CHECKING:
     from jaxicm.train.ablation import Row
 
 
+class Named(Protocol):
+    """A row of an ablation of either kind."""
+
+    @property
+    def group(self) -> str:
+        """Return what is compared."""
+        ...
+
+    @property
+    def name(self) -> str:
+        """Return the choice."""
+        ...
+
+
+N = TypeVar("N", bound=Named)
+
+
 def ablate(
-    config: Annotated[Path, typer.Argument(help="A file of configs/ with config() and variants().")],
+    config: Annotated[
+        Path, typer.Argument(help="A file of configs/ with config() and variants(), or with adaptations().")
+    ],
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Change the base.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of all runs; by default runs/NAME.")] = None,
-    data: Annotated[list[str] | None, typer.Option("--data", help="As of `jaxicm train`; repeatable.")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option("--data", help="As of `jaxicm train`, or pictures to adapt to; repeatable.")
+    ] = None,
     budget: Annotated[
-        float, typer.Option("--budget", min=1.0, help="Seconds of training for each; CPU seconds on a CPU.")
-    ] = 200.0,
+        float | None,
+        typer.Option("--budget", min=1.0, help="Seconds of training for each, by default 200; CPU seconds on a CPU."),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="For adaptations: lossy weights, a name or a file; by default fast.")
+    ] = None,
+    qualities: Annotated[
+        str | None, typer.Option("--qualities", help="For adaptations: separated by commas; by default 15,45,75.")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="A group, or GROUP/NAME; repeatable.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for all rows.")] = None,
 ) -> None:
-    """Train variants of a recipe for the same time each and print what they reach.
+    """Train variants of a recipe for the same time each and print what they reach; or compare ways to adapt latents.
 
     Finished variants are kept in the folder: the same command goes on after an interruption, and a new variant costs
     its own time only. BD-rates compare the curves on the validation pictures with the base's; negative is better. Of
     lossless codecs the bits a sample are compared, and one crop is coded and decoded to take the time.
+
+    A file with adaptations() trains nothing: pictures are coded with each, and J (bits + lambda * distortion), rate and
+    PSNR are compared with those of the encoder that adapts nothing.
     """
+    from jaxicm.evaluate.latent_ablation import load_adaptations
+
+    adaptations = load_adaptations(config)
+    if adaptations is not None:
+        _refuse(config, "compares adaptations", {"--budget": budget is not None, "KEY=VALUE": bool(overrides)})
+        from jaxicm.cli.latent_ablation import MODEL, QUALITIES, ablate_latents
+
+        ablate_latents(
+            choose_variants(adaptations, only or ()),
+            data or (),
+            out or Path("runs") / config.stem,
+            model=model or MODEL,
+            qualities=qualities or QUALITIES,
+            json_file=json_file,
+        )
+        return
+    _refuse(config, "trains", {"--model": model is not None, "--qualities": qualities is not None})
+    _ablate_training(
+        config, overrides or (), out, data or (), 200.0 if budget is None else budget, only or (), json_file
+    )
+
+
+def _refuse(config: Path, does: str, given: Mapping[str, bool]) -> None:
+    """Refuse options that go with another kind of file."""
+    from jaxicm.errors import OptionError
+
+    names = [name for name, is_given in given.items() if is_given]
+    if names:
+        raise OptionError(f"{config} {does} and takes no {' or '.join(names)}; leave that out")
+
+
+def choose_variants(variants: Sequence[N], only: Sequence[str]) -> list[N]:
+    """Choose variants by group, or group and name; the first one, the base, is always among them.
+
+    Args:
+        variants: all.
+        only: words GROUP or GROUP/NAME; none chooses all.
+
+    Raises:
+        OptionError: a word fits no variant.
+    """
+    from jaxicm.errors import OptionError
+
+    words = [{variant.group, f"{variant.group}/{variant.name}"} for variant in variants]
+    for wanted in only:
+        if not any(wanted in each for each in words):
+            groups = " ".join(sorted({variant.group for variant in variants}))
+            raise OptionError(f"--only {wanted}: no such group or variant; groups are {groups}")
+    chosen = [variant for variant, each in zip(variants[1:], words[1:], strict=True) if not only or each & {*only}]
+    return [variants[0], *chosen]
+
+
+def _ablate_training(
+    config: Path,
+    overrides: Sequence[str],
+    out: Path | None,
+    data: Sequence[str],
+    budget: float,
+    only: Sequence[str],
+    json_file: Path | None,
+) -> None:
     import dataclasses
     import json
 
     from jaxicm.compilation import use_compilation_cache
     from jaxicm.configuration import apply_overrides
-    from jaxicm.errors import OptionError
     from jaxicm.media.files import atomic_write
-    from jaxicm.train.ablation import BASE, load_variants, run_ablation
+    from jaxicm.train.ablation import load_variants, run_ablation
     from jaxicm.train.config import load_config
 
     variants = load_variants(config)
-    base = apply_overrides(load_config(config), list(overrides or []))
+    base = apply_overrides(load_config(config), list(overrides))
     if data:
         base = dataclasses.replace(base, data=dataclasses.replace(base.data, folders=tuple(data)))
-    if only:
-        known = {variant.group for variant in variants} | {f"{v.group}/{v.name}" for v in variants}
-        for wanted in only:
-            if wanted not in known:
-                groups = " ".join(sorted({variant.group for variant in variants}))
-                raise OptionError(f"--only {wanted}: no such group or variant; groups are {groups}")
-        variants = [v for v in variants if {v.group, f"{v.group}/{v.name}"} & {*only, BASE}]
+    variants = choose_variants(variants, only)
     use_compilation_cache()
     rows = run_ablation(base, variants, out or Path("runs") / base.name, budget)
     compared = compare(rows) if base.lossless is None else compare_lossless(rows)

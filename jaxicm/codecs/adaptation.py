@@ -22,7 +22,7 @@ from jaxicm.adapt.latents import Distortion, Problem, adapt, distortion_bits
 from jaxicm.adapt.rounding import costs
 from jaxicm.adapt.stage import Stage
 from jaxicm.bits.tables import Tables
-from jaxicm.codecs import tiling
+from jaxicm.codecs import tiling, transforms
 from jaxicm.codecs.tiling import Span
 from jaxicm.entropy.phases import SCALES
 from jaxicm.errors import OptionError
@@ -153,7 +153,6 @@ class LatentAdapter:
           tables: of the coder.
         """
         self.config, self._transform, self._entropy, self._tables = config, transform, entropy, tables
-        self._networks = ImageNetworks(config)
 
     @cached_property
     def _cost(self) -> Array:
@@ -164,11 +163,29 @@ class LatentAdapter:
         if self.config.recurrent is not None:
             return [_Window(Span(0, rows, 0, rows), Span(0, columns, 0, columns))]
         # In units of the coarsest grid: what is coded when depends on a position's remainder by it.
-        height, width = (-(-side // CELL) for side in (rows, columns))
+        beyond = self._beyond(rows, columns)
+        height, width = (-(-(side + more) // CELL) for side, more in zip((rows, columns), beyond, strict=True))
         unit, reach = CELL * self.config.stride, -(-max(self.config.reach, CONTEXT_REACH) // CELL)
         shapes = [(a // unit, b // unit) for a, b in WINDOWS]
         usable = [s for s in shapes if min(s) > 2 * reach or (height <= s[0] and width <= s[1])]
         return [_Window(*(_scaled(span) for span in spans)) for spans in tiling.plan(height, width, usable, reach)]
+
+    def _beyond(self, rows: int, columns: int) -> tuple[int, int]:
+        """Return how many rows and columns beyond the latent's end the synthesis sees: repeated ones, up to its reach.
+
+        There are some where a window of the synthesis is larger than the latent.
+        """
+        stride, reach = self.config.stride, self.config.reach
+        shapes = [(height // stride, width // stride) for height, width in transforms.WINDOWS]
+        row, column = tiling.plan(rows, columns, shapes, reach)[-1]
+        return min(row.start + row.size - rows, reach), min(column.start + column.size - columns, reach)
+
+    def _networks(self, rows: int, columns: int) -> ImageNetworks:
+        """Return the networks for the windows of a latent, which show it as the decoder will."""
+        beyond = self._beyond(rows, columns)
+        if self.config.recurrent is not None:
+            return ImageNetworks(self.config, margin=beyond)
+        return ImageNetworks(self.config, fill=any(beyond))
 
     def adapt(
         self,
@@ -198,7 +215,7 @@ class LatentAdapter:
         rgb = as_rgb(image)
         windows = self._plan(*y.shape[:2])
         together = 1 if jax.default_backend() == "cpu" else 8
-        arrays = self._arrays(quality_q4)
+        arrays, networks = self._arrays(quality_q4), self._networks(*y.shape[:2])
         began, result, iterations = time.monotonic(), y.copy(), 0
         planned = sum(stage.iterations for stage in stages)
         batches = [windows[i : i + together] for i in range(0, len(windows), together)]
@@ -213,7 +230,7 @@ class LatentAdapter:
             filled = batch + [batch[-1]] * (min(together, len(windows)) - len(batch))
             problem = self._problem(rgb, filled, y.shape[:2], quality_q4, arrays, objective)
             latents = np.stack([tiling.cut(y, *window) for window in filled])
-            found = adapt(latents, problem, self._networks, objective.function, stages, limit_s=left, progress=told)
+            found = adapt(latents, problem, networks, objective.function, stages, limit_s=left, progress=told)
             for window, values in zip(batch, found.values, strict=False):
                 tiling.paste(result, values, *window)
             iterations += found.iterations

@@ -16,8 +16,8 @@ import numpy as np
 from jaxicm.bits.tables import TOTAL, Tables, gaussian_tables, tables_from_pmfs
 from jaxicm.entropy import context, gaussian
 from jaxicm.entropy.factorized import freeze_pmfs
-from jaxicm.entropy.recurrent import Layers, RecurrentConfig, network, upsample_context, upsample_values
 from jaxicm.entropy.recurrent_frozen import FrozenLayers, macs_of_step, macs_of_upsampling, part
+from jaxicm.entropy.recurrent_network import Layers, RecurrentConfig, network, upsample_context, upsample_values
 from jaxicm.entropy.schedule import subsample
 from jaxicm.errors import CorruptFile
 

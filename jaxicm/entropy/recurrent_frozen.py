@@ -7,7 +7,7 @@ from typing import Protocol
 import jax
 import numpy as np
 
-from jaxicm.entropy.recurrent import Layers
+from jaxicm.entropy.recurrent_network import Layers
 from jaxicm.errors import CorruptFile
 from jaxicm.nn.exact_conv import SLOPE_BOUND, FrozenConv, freeze_slope, real_slope
 
@@ -107,6 +107,6 @@ def macs_of_step(config: Sizes) -> int:
 
 
 def macs_of_upsampling(config: Sizes) -> int:
-    """Count the multiply-adds of `recurrent.upsample_context` at one position of the coarser grid."""
+    """Count the multiply-adds of `recurrent_network.upsample_context` at one position of the coarser grid."""
     inputs, outputs = config.convolutions["upsample"]
     return 9 * inputs * outputs

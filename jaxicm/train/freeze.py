@@ -30,6 +30,7 @@ def freeze_parameters(
     trained_on: str,
     provenance: dict[str, Any],
     curve: list[dict[str, float]] | None = None,
+    trained_for: str = "mse",
 ) -> str:
     """Write trained parameters as a weight file.
 
@@ -41,6 +42,7 @@ def freeze_parameters(
       trained_on: one line for `jaxicm models`.
       provenance: run, steps, hours, command and so on; plain data.
       curve: measured points.
+      trained_for: distortion of the training objective.
 
     Returns:
       The digest.
@@ -50,6 +52,7 @@ def freeze_parameters(
     """
     description = {"profile": profile, "parameters": count_parameters(params), "steps": config.steps}
     description |= {"trained_on": trained_on, "curve": curve or [], "config": to_dict(config)}
+    description |= {"trained_for": trained_for}
     if isinstance(config, LosslessConfig):
         pixels = freeze_model(params, config)
         kmac = round(pixels.macs_per_pixel() / 1000, 2)
@@ -114,6 +117,7 @@ def freeze(run: Path, out: Path, curve: Path | None = None) -> str:
         trained_on=config.trained_on,
         provenance=state,
         curve=read_curve(curve) if curve else None,
+        trained_for=config.objective.distortion,
     )
 
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jaxicm.adapt.effort import EFFORTS
@@ -12,6 +13,7 @@ from jaxicm.errors import ConfigError
 from jaxicm.evaluate.fresh import FreshDecoder
 from jaxicm.media.pictures import write_picture
 
+PROFILES = sorted((Path(__file__).parents[2] / "configs").glob("latents_*.py"))
 STAGES = (Stage("coordinate", iterations=8, check_every=4), Stage("sga", iterations=20))
 FILE = """
 from jaxicm.adapt.stage import Stage
@@ -91,6 +93,22 @@ def test_a_wrong_file_of_stages_is_told(run, text, says):
 def test_a_list_of_stages_will_do():
     Path("slow.py").write_text(FILE.replace("return (", "return [").replace("20))", "20)]"))
     assert load_stages(Path("slow.py")) == STAGES
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_each_shipped_file_of_stages_is_read_and_names_its_command(path: Path, run, fake_codec):
+    assert sum(stage.iterations for stage in load_stages(path)) >= 30
+    assert f"jaxicm encode photo.png photo.jicm --stages configs/{path.name}" in path.read_text()
+    assert run("encode", "photo.png", "a.jicm", "--stages", path).code == 0
+    assert fake_codec.adaptations == [(load_stages(path), None, None)]
+
+
+def test_annealing_as_published_has_the_published_temperatures():
+    (stage,) = load_stages(next(path for path in PROFILES if path.stem == "latents_sga"))
+    rate, temperature, _ = stage.knobs(0, 2001, stage.iterations).T
+    published = np.minimum(0.5, np.exp(-1e-3 * (np.arange(2001) - 700)))
+    np.testing.assert_allclose(temperature, published, rtol=1e-5)
+    np.testing.assert_allclose(rate, 5e-3, rtol=1e-6)
 
 
 def read(name: str) -> dict:

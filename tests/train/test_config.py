@@ -8,7 +8,8 @@ import pytest
 from jaxicm.errors import ConfigError
 from jaxicm.train.config import TrainConfig, load_config, load_run_config, save_run_config
 
-CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.py"))
+CONFIGS = sorted(p for p in (Path(__file__).parents[2] / "configs").glob("*.py") if "latents" not in p.stem)
+"""Those of training; `tests/cli/test_effort.py` and `tests/evaluate/test_latent_ablation.py` read the others."""
 FAST = next(path for path in CONFIGS if path.stem == "image_fast")
 
 
