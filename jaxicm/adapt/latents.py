@@ -27,7 +27,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from jaxicm.adapt.rounding import coded, is_random, relaxed, relaxed_rate
+from jaxicm.adapt.rounding import AnyArray, coded, is_random, relaxed, relaxed_rate
 from jaxicm.adapt.stage import CURVATURE, Method, Optimizer, Stage
 from jaxicm.compilation import training_options
 from jaxicm.entropy import gaussian
@@ -37,9 +37,6 @@ Distortion = Callable[[Any, Array, Array], Array]
 """A differentiable measure: (its own arrays, pictures, decoded pictures `[B, H, W, 3]` in [0, 1]) to `[B]`."""
 Progress = Callable[[int, int, float], None]
 """Told iterations done, iterations in all, and the true cost of the best as a share of the start's."""
-
-
-AnyArray = Array | np.ndarray
 
 
 class Networks(Protocol):
@@ -219,10 +216,10 @@ def true_cost(values: Array, bits: Array, problem: Problem, networks: Networks, 
 
 def distortion_bits(x_hat: Array, problem: Problem, distortion: Distortion) -> Array:
     """Return what the distortion of decoded pictures `[B, H, W, 3]` is worth, in bits `[B]`."""
-    x = problem.x.astype(jnp.float32) / 255.0
+    x = jnp.asarray(problem.x).astype(jnp.float32) / 255.0
     x_hat = jnp.where(problem.shown, x_hat, x)
     count = x.shape[1] * x.shape[2]
-    return problem.weight * count * distortion(problem.distortion, x, x_hat)
+    return jnp.asarray(problem.weight) * count * distortion(problem.distortion, x, x_hat)
 
 
 @_compiled

@@ -15,6 +15,7 @@ from jaxicm.entropy.progressive_rate import Quantize
 from jaxicm.entropy.surrogate import soft_round
 from jaxicm.ops.quantize import straight_through
 
+AnyArray = Array | np.ndarray
 Rate = Callable[[Array, Array], Array]
 """Bits of real-valued residuals under the tables of some indices."""
 SYMBOL_MAX = 1023
@@ -34,7 +35,7 @@ def costs(tables: Tables) -> np.ndarray:
     return tables.costs(symbols, index).reshape(len(tables), -1).astype(np.float32)
 
 
-def relaxed_rate(cost: Array) -> Rate:
+def relaxed_rate(cost: AnyArray) -> Rate:
     """Return the differentiable rate: Gaussians as in training, other tables interpolated between symbols.
 
     Args:
@@ -52,12 +53,12 @@ def relaxed_rate(cost: Array) -> Rate:
     return rate
 
 
-def _look_up(cost: Array, symbol: Array, index: Array) -> Array:
+def _look_up(cost: AnyArray, symbol: Array, index: Array) -> Array:
     place = jnp.clip(symbol, -SYMBOL_MAX, SYMBOL_MAX).astype(jnp.int32) + SYMBOL_MAX
-    return cost.reshape(-1)[index.astype(jnp.int32) * (2 * SYMBOL_MAX + 1) + place]
+    return jnp.asarray(cost).reshape(-1)[index.astype(jnp.int32) * (2 * SYMBOL_MAX + 1) + place]
 
 
-def coded(cost: Array, offsets: Array) -> Quantize:
+def coded(cost: AnyArray, offsets: AnyArray) -> Quantize:
     """Return the coder's rounding: symbols of least cost with their true bits, no gradient.
 
     Args:
@@ -73,7 +74,7 @@ def coded(cost: Array, offsets: Array) -> Quantize:
     return quantize
 
 
-def relaxed(method: Method, rate: Rate, offsets: Array, temperature: Array, done: Array) -> Quantize:
+def relaxed(method: Method, rate: Rate, offsets: AnyArray, temperature: Array, done: Array) -> Quantize:
     """Return what stands for rounding in the gradient.
 
     Args:
@@ -107,7 +108,7 @@ def _noisy(y: Array, mean: Array, index: Array, noise: Array, *, rate: Rate) -> 
 
 
 def _rounded(
-    y: Array, mean: Array, index: Array, noise: None, *, rate: Rate, offsets: Array, own_rate: bool
+    y: Array, mean: Array, index: Array, noise: None, *, rate: Rate, offsets: AnyArray, own_rate: bool
 ) -> tuple[Array, Array]:
     """Round, with the identity as gradient; with `own_rate` a latent's own bits have a gradient as well."""
     del noise

@@ -1,41 +1,16 @@
-"""Adapting the latent of a picture before it is coded: windows of a few fixed shapes, each by `adapt.latents`.
+"""What adaptation to a picture is told and what it tells: efforts, objectives, gains."""
 
-Neighbouring windows overlap by the reach of the networks, and of each the middle is kept. What a window assumes of its
-neighbours is not quite what they become, so the whole picture is coded with and without the adaptation, and the cheaper
-file is taken.
-"""
-
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from jaxicm.adapt.effort import EFFORT_MAX, EFFORTS
-from jaxicm.adapt.image import ImageArrays, ImageNetworks
-from jaxicm.adapt.latents import Distortion, Problem, adapt, distortion_bits
-from jaxicm.adapt.rounding import costs
 from jaxicm.adapt.stage import Stage
-from jaxicm.bits.tables import Tables
-from jaxicm.codecs import tiling, transforms
-from jaxicm.codecs.tiling import Span
-from jaxicm.entropy.phases import SCALES
 from jaxicm.errors import OptionError
-from jaxicm.models.image import ImageConfig, lambda_of_quality
 from jaxicm.objectives.distortion import distortion
-from jaxicm.objectives.rate_distortion import PEAK_SQUARED
 
-WINDOWS = ((256, 256), (512, 768), (768, 512), (1152, 1152))
-"""Shapes of the windows in pixels; sides are multiples of 64."""
-CELL = 2**SCALES
-"""Latent positions between two of the coarsest grid."""
-CONTEXT_REACH = 6
-"""Latent positions beyond which values matter little to a probability."""
 MIXTURE = 0.5
 """Share of MS-SSIM in "mixed"."""
 EffortLike = int | Sequence[Stage]
@@ -53,7 +28,7 @@ class Objective(NamedTuple):
     """
 
     name: str
-    function: Distortion
+    function: Callable[[Any, Array, Array], Array]
     arrays: Any = None
 
 
@@ -125,174 +100,3 @@ def choose_objective(tune: str | Objective | None, usual: str) -> Objective:
     if name not in OBJECTIVES:
         raise OptionError(f"tune must be one of {', '.join(OBJECTIVES)}, got {name!r}")
     return OBJECTIVES[name]
-
-
-class _Window(NamedTuple):
-    row: Span
-    column: Span
-
-
-def _scaled(span: Span) -> Span:
-    return Span(*(CELL * value for value in (span.start, span.size, span.first, span.last)))
-
-
-class LatentAdapter:
-    """Adapts latents of one codec.
-
-    Attributes:
-      config: of the model.
-    """
-
-    def __init__(self, config: ImageConfig, transform: Callable[[], Any], entropy: Any, tables: Tables):
-        """Take the codec's parts.
-
-        Args:
-          config: of the model.
-          transform: returns the parameters of the transforms on the device.
-          entropy: the frozen probability model.
-          tables: of the coder.
-        """
-        self.config, self._transform, self._entropy, self._tables = config, transform, entropy, tables
-
-    @cached_property
-    def _cost(self) -> Array:
-        return jax.device_put(costs(self._tables))
-
-    def _plan(self, rows: int, columns: int) -> list[_Window]:
-        """Cover a latent; the papers' probability model sees the whole grid and gets it whole."""
-        if self.config.recurrent is not None:
-            return [_Window(Span(0, rows, 0, rows), Span(0, columns, 0, columns))]
-        # In units of the coarsest grid: what is coded when depends on a position's remainder by it.
-        beyond = self._beyond(rows, columns)
-        height, width = (-(-(side + more) // CELL) for side, more in zip((rows, columns), beyond, strict=True))
-        unit, reach = CELL * self.config.stride, -(-max(self.config.reach, CONTEXT_REACH) // CELL)
-        shapes = [(a // unit, b // unit) for a, b in WINDOWS]
-        usable = [s for s in shapes if min(s) > 2 * reach or (height <= s[0] and width <= s[1])]
-        return [_Window(*(_scaled(span) for span in spans)) for spans in tiling.plan(height, width, usable, reach)]
-
-    def _beyond(self, rows: int, columns: int) -> tuple[int, int]:
-        """Return how many rows and columns beyond the latent's end the synthesis sees: repeated ones, up to its reach.
-
-        There are some where a window of the synthesis is larger than the latent.
-        """
-        stride, reach = self.config.stride, self.config.reach
-        shapes = [(height // stride, width // stride) for height, width in transforms.WINDOWS]
-        row, column = tiling.plan(rows, columns, shapes, reach)[-1]
-        return min(row.start + row.size - rows, reach), min(column.start + column.size - columns, reach)
-
-    def _networks(self, rows: int, columns: int) -> ImageNetworks:
-        """Return the networks for the windows of a latent, which show it as the decoder will."""
-        beyond = self._beyond(rows, columns)
-        if self.config.recurrent is not None:
-            return ImageNetworks(self.config, margin=beyond)
-        return ImageNetworks(self.config, fill=any(beyond))
-
-    def adapt(
-        self,
-        image: np.ndarray,
-        y: np.ndarray,
-        quality_q4: int,
-        stages: Sequence[Stage],
-        objective: Objective,
-        *,
-        limit_s: float | None = None,
-        progress: Progress | None = None,
-    ) -> tuple[np.ndarray, int]:
-        """Find a latent that costs less.
-
-        Args:
-          image: uint8 `[H, W, 3]` or `[H, W]`.
-          y: float32 `[h, w, C]` of the analysis.
-          quality_q4: 16 times the quality.
-          stages: of the adaptation.
-          objective: the distortion.
-          limit_s: seconds for all of it; a window gets its share.
-          progress: told iterations done, in all, and the true cost as a share of the start's.
-
-        Returns:
-          The latent, and iterations done.
-        """
-        rgb = as_rgb(image)
-        windows = self._plan(*y.shape[:2])
-        together = 1 if jax.default_backend() == "cpu" else 8
-        arrays, networks = self._arrays(quality_q4), self._networks(*y.shape[:2])
-        began, result, iterations = time.monotonic(), y.copy(), 0
-        planned = sum(stage.iterations for stage in stages)
-        batches = [windows[i : i + together] for i in range(0, len(windows), together)]
-        for number, batch in enumerate(batches):
-            left = None
-            if limit_s is not None:
-                left = max(limit_s - (time.monotonic() - began), 0.0) / (len(batches) - number)
-            told = None
-            if progress is not None:
-                told = partial(_tell, progress, number * planned, len(batches) * planned)
-            # A batch that is not full repeats its last window, so that nothing is compiled for it.
-            filled = batch + [batch[-1]] * (min(together, len(windows)) - len(batch))
-            problem = self._problem(rgb, filled, y.shape[:2], quality_q4, arrays, objective)
-            latents = np.stack([tiling.cut(y, *window) for window in filled])
-            found = adapt(latents, problem, networks, objective.function, stages, limit_s=left, progress=told)
-            for window, values in zip(batch, found.values, strict=False):
-                tiling.paste(result, values, *window)
-            iterations += found.iterations
-        return result, iterations
-
-    def cost(self, data: bytes, image: np.ndarray, decoded: np.ndarray, quality_q4: int, objective: Objective) -> float:
-        """Return bits per pixel of a file plus lambda times the distortion of its decoded picture."""
-        rgb, shown = as_rgb(image), as_rgb(decoded)
-        stride = self.config.stride
-        rows, columns = (-(-side // stride) for side in image.shape[:2])
-        pixels, bits = image.shape[0] * image.shape[1], 0.0
-        for window in self._plan(rows, columns):
-            problem = self._problem(rgb, [window], (rows, columns), quality_q4, None, objective, kept=True)
-            x_hat = tiling.cut(shown, *window, stride)[None]
-            bits += float(_distortion(x_hat, problem, objective.function)[0])
-        return (8 * len(data) + bits) / pixels
-
-    def _arrays(self, quality_q4: int) -> ImageArrays:
-        quality = np.float32(quality_q4 / 16)
-        layers = self._entropy.layers() if self.config.recurrent else self._entropy.layers(quality_q4)
-        return ImageArrays(self._transform(), layers, jnp.asarray(quality))
-
-    def _problem(
-        self,
-        rgb: np.ndarray,
-        windows: Sequence[_Window],
-        size: tuple[int, int],
-        quality_q4: int,
-        arrays: Any,
-        objective: Objective,
-        *,
-        kept: bool = False,
-    ) -> Problem:
-        """Cut windows out of a picture; with `kept` only what is kept of them counts."""
-        stride = self.config.stride
-        cut = np.stack([tiling.cut(rgb, *window, stride) for window in windows])
-        inside = np.stack([_inside(window, size, 1) for window in windows])
-        shown = np.stack([_inside(window, rgb.shape[:2], stride, kept=kept) for window in windows])
-        weight = lambda_of_quality(self.config, jnp.float32(quality_q4 / 16)) * PEAK_SQUARED
-        return Problem(arrays, cut, shown, inside, weight, self._cost, objective.arrays)
-
-
-def _tell(progress: Progress, before: int, total: int, done: int, planned: int, share: float) -> None:
-    del planned
-    progress(before + done, total, share)
-
-
-def as_rgb(image: np.ndarray) -> np.ndarray:
-    """Repeat a grey picture's channel."""
-    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
-
-
-def _inside(window: _Window, size: tuple[int, ...], unit: int, *, kept: bool = False) -> np.ndarray:
-    """Tell which entries of a window exist in (and are kept for) an array of `size`: bool `[rows, columns, 1]`."""
-    axes = []
-    for span, length in zip(window, size, strict=True):
-        at = np.arange(span.start * unit, (span.start + span.size) * unit)
-        low, high = (span.first * unit, span.last * unit) if kept else (0, length)
-        axes.append((at >= low) & (at < min(high, length)))
-    return (axes[0][:, None] & axes[1])[..., None]
-
-
-@partial(jax.jit, static_argnames="function")
-def _distortion(x_hat: Array, problem: Problem, function: Distortion) -> Array:
-    return distortion_bits(x_hat.astype(jnp.float32) / 255.0, problem, function)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from jaxicm.codecs import weights
 from jaxicm.codecs.adaptation import (
     Adapted,
     EffortLike,
-    LatentAdapter,
     Objective,
     Progress,
     choose_objective,
@@ -34,6 +33,9 @@ from jaxicm.entropy.recurrent_coder import FrozenRecurrent, RecurrentCoder
 from jaxicm.errors import CorruptFile, FileFormatError, OptionError, UnknownWeights
 from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig
 from jaxicm.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from jaxicm.codecs.latent_adapter import LatentAdapter
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,6 @@ class ImageCodec:
             self._entropy = FrozenProgressive.from_arrays(entropy, self.config.entropy)
         self._tables = Tables.from_arrays(weights.part(arrays, "tables"))
         self._transforms = Transforms(self.config, weights.part(arrays, "transform"))
-        self._adapter = LatentAdapter(self.config, lambda: self._transforms.parameters, self._entropy, self._tables)
 
     @classmethod
     def load(cls, path: Path) -> "ImageCodec":
@@ -302,6 +303,12 @@ class ImageCodec:
         pixels = self._transforms.synthesize(values_q4, quality_q4 / QUALITY_STEPS, image.shape[:2])
         return to_grey(pixels) if image.ndim == 2 else pixels
 
+    @cached_property
+    def _adapter(self) -> "LatentAdapter":
+        from jaxicm.codecs.latent_adapter import LatentAdapter  # imports optimisers, which decoding does not need
+
+        return LatentAdapter(self.config, self._transforms, self._entropy, self._tables)
+
     def _adapt(
         self,
         image: np.ndarray,
@@ -322,10 +329,8 @@ class ImageCodec:
             )
         second = self._encode_latent(image, y, quality_q4, watch, reconstruct=True, icc=icc)
         with watch.part("synthesis"):
-            shown = first.reconstruction
-            first = replace(
-                first, reconstruction=self._show(first.values_q4, quality_q4, image) if shown is None else shown
-            )
+            if first.reconstruction is None:
+                first = replace(first, reconstruction=self._show(first.values_q4, quality_q4, image))
         with watch.part("adaptation"):
             start, cost = (
                 self._adapter.cost(r.data, image, cast(np.ndarray, r.reconstruction), quality_q4, objective)

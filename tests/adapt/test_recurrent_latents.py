@@ -9,7 +9,8 @@ from jaxicm.adapt.image import ImageArrays
 from jaxicm.adapt.latents import distortion_bits
 from jaxicm.adapt.rounding import coded, costs, relaxed, relaxed_rate
 from jaxicm.adapt.stage import Stage
-from jaxicm.codecs import adaptation
+from jaxicm.codecs import latent_adapter
+from jaxicm.codecs.adaptation import OBJECTIVES
 from jaxicm.codecs.image import ImageCodec
 from jaxicm.entropy import gaussian
 from jaxicm.entropy.recurrent import RecurrentConfig
@@ -53,8 +54,8 @@ def test_the_file_holds_what_was_measured(codec, photograph, monkeypatch, size, 
         seen.append((problem, networks, real(y, problem, networks, *rest, **options)))
         return seen[-1][-1]
 
-    real = adaptation.adapt
-    monkeypatch.setattr(adaptation, "adapt", spy)
+    real = latent_adapter.adapt
+    monkeypatch.setattr(latent_adapter, "adapt", spy)
     result = codec.encode_detail(photograph(*size), effort=effort, verify=True)
     [(problem, networks, outcome)] = seen
     assert result.adapted.cost < result.adapted.start, "the adapted file must be taken for this test to mean anything"
@@ -71,7 +72,7 @@ def test_the_file_holds_what_was_measured(codec, photograph, monkeypatch, size, 
     away = np.abs(shown[0, : size[0], : size[1]] - codec.decode(result.data))
     assert away.max() <= 1
     assert away.mean() < 1e-3
-    objective = adaptation.OBJECTIVES["mse"]
+    objective = OBJECTIVES["mse"]
     bits = outcome.cost - np.asarray(distortion_bits(jnp.asarray(shown) / 255, problem, objective.function))
     assert bits[0] == pytest.approx(result.estimated_bits, rel=1e-3)
 

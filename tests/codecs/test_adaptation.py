@@ -10,7 +10,7 @@ import jaxicm
 from jaxicm.adapt import latents
 from jaxicm.adapt.stage import Stage
 from jaxicm.bits.container import unpack
-from jaxicm.codecs import adaptation
+from jaxicm.codecs import latent_adapter
 from jaxicm.codecs.adaptation import MIXTURE, OBJECTIVES, Objective
 from jaxicm.errors import OptionError
 from jaxicm.media.fidelity import psnr
@@ -24,7 +24,7 @@ SMALL_WINDOWS = ((128, 128), (320, 320))
 
 @pytest.fixture(autouse=True)
 def small_windows(monkeypatch):
-    monkeypatch.setattr(adaptation, "WINDOWS", SMALL_WINDOWS)
+    monkeypatch.setattr(latent_adapter, "WINDOWS", SMALL_WINDOWS)
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (50, 37)])
@@ -36,7 +36,7 @@ def test_the_measured_cost_is_that_of_the_file(tiny_codec, photograph, monkeypat
         seen["out"], seen["problem"] = real(y, problem, *rest, **options), problem
         return seen["out"]
 
-    monkeypatch.setattr(adaptation, "adapt", spy)
+    monkeypatch.setattr(latent_adapter, "adapt", spy)
     result = tiny_codec.encode_detail(image, quality=40, effort=SEARCH, verify=True)
     assert result.adapted is not None
     assert result.adapted.cost < result.adapted.start, "a random codec can be adapted easily"
@@ -94,7 +94,7 @@ def test_pictures_of_several_windows_gain_and_seams_are_whole(tiny_codec, photog
 def test_windows_in_batches_give_the_same_file(tiny_codec, photograph, monkeypatch):
     image = photograph(150, 470)
     alone = tiny_codec.encode_detail(image, quality=40, effort=SEARCH)
-    monkeypatch.setattr(adaptation.jax, "default_backend", lambda: "gpu")  # batches of 8, iterations in one program
+    monkeypatch.setattr(latent_adapter.jax, "default_backend", lambda: "gpu")  # batches of 8, iterations in one program
     together = tiny_codec.encode_detail(image, quality=40, effort=SEARCH)
     assert together.adapted.cost == pytest.approx(alone.adapted.cost, rel=1e-3)
     assert (together.values_q4 != alone.values_q4).mean() < 0.01
