@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 ruff check .
 ruff format --check .
 pyright
-exec python -m pytest -m "not slow" "$@"
+exec python -m pytest -m "not slow" -n 2 --dist loadfile "$@"

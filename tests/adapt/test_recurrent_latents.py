@@ -77,6 +77,7 @@ def test_the_file_holds_what_was_measured(codec, photograph, monkeypatch, size, 
     assert bits[0] == pytest.approx(result.estimated_bits, rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(9, 7), (64, 96), (64, 100)])  # smaller than a window of the decoder, one, and two
 def test_a_picture_is_shown_as_the_decoder_shows_it(codec, size):
     values_q4 = np.random.default_rng(0).integers(-160, 161, (*size, 4)).astype(np.int16)

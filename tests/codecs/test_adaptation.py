@@ -1,10 +1,13 @@
 """Latent overfitting of the image codec: what is measured is what the file holds, and no file gets worse."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import jaxicm
 from jaxicm.adapt import latents
@@ -69,6 +72,7 @@ def test_a_file_that_would_get_worse_is_coded_as_without_adaptation(tiny_codec, 
     assert psnr(image, result.reconstruction) == psnr(image, jaxicm.decode(result.data))
 
 
+@pytest.mark.slow
 def test_annealing_lowers_the_cost(tiny_codec, photograph):
     image = photograph(64, 64)
     annealed = Stage(method="sga", iterations=40, check_every=10, learning_rate=0.05, context_gradient=False)
@@ -76,6 +80,7 @@ def test_annealing_lowers_the_cost(tiny_codec, photograph):
     assert result.adapted.cost < 0.995 * result.adapted.start
 
 
+@pytest.mark.slow
 def test_pictures_of_several_windows_gain_and_seams_are_whole(tiny_codec, photograph):
     image = photograph(150, 470)
     windows = tiny_codec._adapter._plan(10, 30)
@@ -119,6 +124,7 @@ def test_targets_hold_with_adaptation(tiny_codec, photograph, target):
         assert len(result.data) <= 900
 
 
+@pytest.mark.slow
 def test_the_caller_may_bring_an_objective_with_arrays_of_its_own(tiny_codec, photograph):
     image = photograph(64, 64)
     green = Objective("green", weigh_channels, np.array([0.1, 2.8, 0.1], np.float32))
@@ -162,3 +168,27 @@ def test_an_adapted_file_decodes_in_another_process(tiny_codec, photograph, tmp_
     code = "import sys, numpy, jaxicm\nnumpy.save(sys.argv[2], jaxicm.decode(open(sys.argv[1], 'rb').read()))\n"
     subprocess.run([sys.executable, "-c", code, tmp_path / "a.jicm", tmp_path / "a.npy"], check=True)
     assert np.abs(np.load(tmp_path / "a.npy").astype(int) - result.reconstruction).max() <= 1
+
+
+KODAK = Path(os.environ.get("JAXICM_DATA", "/nowhere")) / "kodak"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not KODAK.is_dir(), reason="the Kodak pictures are looked for in $JAXICM_DATA/kodak")
+@pytest.mark.parametrize("number", range(1, 25))
+def test_no_kodak_picture_gets_worse_at_three_qualities(monkeypatch, number):
+    monkeypatch.undo()  # the windows that users have
+    codec = jaxicm.load("fast")
+    image = np.asarray(Image.open(KODAK / f"kodim{number:02}.png"))
+    for quality in (15.0, 45.0, 75.0):
+        weight = float(lambda_of_quality(codec.config, quality)) * 255.0**2
+
+        def cost(data, weight=weight):
+            error = np.square((jaxicm.decode(data).astype(float) - image) / 255).mean()
+            return 8 * len(data) / (image.shape[0] * image.shape[1]) + weight * error
+
+        plain = cost(codec.encode(image, quality=quality))
+        adapted = codec.encode_detail(image, quality=quality, effort=1)
+        assert cost(adapted.data) <= plain * (1 + 1e-9)
+        assert adapted.adapted.start == pytest.approx(plain, rel=1e-5)
+        assert adapted.adapted.cost == pytest.approx(cost(adapted.data), rel=1e-5)
