@@ -269,6 +269,7 @@ def test_each_host_gets_its_number_and_the_address_of_the_first(stage: Stage):
     assert sorted(options["process"] for options in found) == [0, 1, 2]
 
 
+@pytest.mark.slow  # a signal must arrive while the run lasts: not beside other tests on the same cores
 def test_an_interrupt_stops_all_hosts_after_they_have_saved(stage: Stage):
     process = stage.start("train_hosts.sh", *WORDS, HOSTS="one two", FOLDER=str(stage.folder), PORT="29412", LONG="1")
     stage.wait_until_training(2)
