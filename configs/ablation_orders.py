@@ -6,7 +6,7 @@ The transforms are ours and small, the rate is one. The network covers the whole
 steps costs as many evaluations; each variant is trained for the same time, not for as many steps.
 """
 
-from jaxicm.entropy.recurrent import RecurrentConfig
+from jaxicm.entropy.recurrent_network import RecurrentConfig
 from jaxicm.models.image import ImageConfig
 from jaxicm.models.stage16 import TransformConfig
 from jaxicm.train.config import OptimizerConfig, TrainConfig, ValidationConfig

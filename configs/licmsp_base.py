@@ -8,7 +8,7 @@ and are defaults of the field. One run is one rate: lambda in {0.0018, 0.0035, 0
 `model.lambda_min=... model.lambda_max=...` (both alike). Not trained here: it takes days on an accelerator.
 """
 
-from jaxicm.entropy.recurrent import BASE
+from jaxicm.entropy.recurrent_network import BASE
 from jaxicm.models.image import ImageConfig
 from jaxicm.models.res8 import Res8Config
 from jaxicm.train.config import DataConfig, OptimizerConfig, TrainConfig, ValidationConfig

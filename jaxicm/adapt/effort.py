@@ -1,8 +1,11 @@
 """How much work the encoder spends on a picture, from 0 (one pass) to 9."""
 
-from jaxicm.adapt.stage import Stage
+from collections.abc import Sequence
 
-EFFORT_MAX = 9
+from jaxicm.adapt.stage import Stage
+from jaxicm.errors import OptionError
+
+EffortLike = int | Sequence[Stage]
 
 
 def _search(iterations: int) -> Stage:
@@ -48,3 +51,17 @@ EFFORTS: tuple[tuple[Stage, ...], ...] = (
     (_anneal(160), _descend(16, 0.2)),
 )
 """Stages by effort."""
+EFFORT_MAX = len(EFFORTS) - 1
+
+
+def choose_stages(effort: EffortLike) -> tuple[Stage, ...]:
+    """Return the stages of an effort.
+
+    Raises:
+      OptionError: for a number that is no effort.
+    """
+    if isinstance(effort, int | float):
+        if effort not in range(EFFORT_MAX + 1):
+            raise OptionError(f"effort must be a whole number from 0 to {EFFORT_MAX}, got {effort:g}")
+        return EFFORTS[int(effort)]
+    return tuple(effort)

@@ -16,6 +16,7 @@ Sources: Campos et al., "Content adaptive optimization for neural image compress
 arXiv 2210.04112) and S8 (Le et al., ICME 2021); see `adapt.stage` for the ways to stand for rounding.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -28,15 +29,14 @@ import optax
 from jax import Array
 
 from jaxicm.adapt.rounding import AnyArray, coded, is_random, relaxed, relaxed_rate
-from jaxicm.adapt.stage import CURVATURE, Method, Optimizer, Stage
+from jaxicm.adapt.stage import CURVATURE, Method, Optimizer, Progress, Stage
 from jaxicm.compilation import training_options
 from jaxicm.entropy import gaussian
 from jaxicm.entropy.progressive_rate import Quantize
+from jaxicm.ops.quantize import levels_of
 
 Distortion = Callable[[Any, Array, Array], Array]
 """A differentiable measure: (its own arrays, pictures, decoded pictures `[B, H, W, 3]` in [0, 1]) to `[B]`."""
-Progress = Callable[[int, int, float], None]
-"""Told iterations done, iterations in all, and the true cost of the best as a share of the start's."""
 
 
 class Networks(Protocol):
@@ -148,7 +148,7 @@ def adapt(
       The best latents by true cost; those of the start if nothing was better.
     """
     clock, tell = _Clock(stages, limit_s), progress or (lambda done, planned, share: None)
-    tell(0, clock.planned(0, 0, 0), 1.0)  # the first programs may take half a minute to compile
+    tell(0, sum(stage.iterations for stage in stages), 1.0)  # the first programs may take half a minute to compile
     key, first = jax.random.key(seed), jnp.asarray(y)
     plain = _Fixed(networks, distortion)
     cost, values = _measure(first, problem, gaussian.offset_rows(), plain)
@@ -176,42 +176,34 @@ class _Clock:
     def __init__(self, stages: Sequence[Stage], limit_s: float | None):
         self._stages, self._since = stages, time.monotonic()
         self._end = None if limit_s is None else self._since + limit_s
-        self._pace: dict[int, list[float]] = {}
+        self._pace: dict[int, float] = {}
 
     def finished(self, number: int, iterations: int) -> None:
         """Note the end of some iterations of a stage."""
         now = time.monotonic()
-        self._pace.setdefault(number, []).append((now - self._since) / iterations)
+        # The first time of a stage may contain its compilation.
+        self._pace[number] = min(self._pace.get(number, math.inf), (now - self._since) / iterations)
         self._since = now
 
     def total(self, number: int, step: int) -> int:
         """Return how many iterations a stage may have, of which `step` are done."""
-        stage = self._stages[number] if self._stages else Stage(iterations=0)
+        stage = self._stages[number]
         if self._end is None:
             return stage.iterations
         left = self._end - time.monotonic()
         if left <= 0:
             return step
-        # The first time of a stage may contain its compilation.
-        pace = min(self._pace.get(number, [0.0]))
+        if number not in self._pace:
+            return stage.iterations
         later = sum(s.iterations for s in self._stages[number + 1 :])
         share = (stage.iterations - step) / max(stage.iterations - step + later, 1)
-        if pace <= 0:
-            return stage.iterations
-        checks = int(left * share / pace) // stage.check_every
+        checks = int(left * share / max(self._pace[number], 1e-9)) // stage.check_every
         return min(stage.iterations, step + checks * stage.check_every)
 
     def planned(self, number: int, step: int, done: int) -> int:
         """Return how many iterations there will be in all."""
         later = sum(s.iterations for s in self._stages[number + 1 :])
         return done + max(self.total(number, step) - step, 0) + later
-
-
-def true_cost(values: Array, bits: Array, problem: Problem, networks: Networks, distortion: Distortion) -> Array:
-    """Return `bits + weight * pixels * distortion` of 8-bit pictures `[B]`."""
-    decoded = networks.decode(problem.arrays, values)
-    pixels = jnp.clip(jnp.floor(decoded * 255.0 + 0.5), 0, 255) / 255.0
-    return bits + distortion_bits(pixels, problem, distortion)
 
 
 def distortion_bits(x_hat: Array, problem: Problem, distortion: Distortion) -> Array:
@@ -226,7 +218,8 @@ def distortion_bits(x_hat: Array, problem: Problem, distortion: Distortion) -> A
 def _measure(y: Array, problem: Problem, offsets: AnyArray, fixed: _Fixed) -> tuple[Array, Array]:
     """Code latents as the coder does: true cost `[B]` and values."""
     values, bits = fixed.networks.code(problem.arrays, y, coded(problem.cost, offsets), None, problem.inside, True)
-    return true_cost(values, bits, problem, fixed.networks, fixed.distortion), values
+    pixels = levels_of(fixed.networks.decode(problem.arrays, values)) / 255.0
+    return bits + distortion_bits(pixels, problem, fixed.distortion), values
 
 
 def _rule(name: Optimizer) -> optax.GradientTransformation:

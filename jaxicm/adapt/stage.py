@@ -7,6 +7,7 @@ systems S4 and S8); straight-through (Theis et al. 2017); soft rounding with Kum
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,8 @@ from jaxicm.errors import ConfigError
 
 Method = Literal["coordinate", "noise", "straight_through", "soft", "sga", "sga+"]
 """Ways to stand for rounding while a latent is adapted."""
+Progress = Callable[[int, int, float], None]
+"""Told iterations done, iterations in all, and the true cost of the best as a share of the start's."""
 Optimizer = Literal["adam", "adamax", "rmsprop", "momentum", "sgd"]
 """Names of optax's rules."""
 

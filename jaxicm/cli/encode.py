@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from jaxicm.cli.options import TuneOption
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -42,14 +44,7 @@ def encode(
             "--effort", min=0, max=9, help="How long each file is adapted to its picture: 0 not at all, 9 longest."
         ),
     ] = 0,
-    tune: Annotated[
-        str | None,
-        typer.Option(
-            "--tune",
-            metavar="psnr|ms-ssim|mixed",
-            help="With --effort: what to adapt for; by default what the weights were trained for.",
-        ),
-    ] = None,
+    tune: TuneOption = None,
     time_limit: Annotated[
         float | None,
         typer.Option(

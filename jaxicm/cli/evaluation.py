@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jaxicm.cli.options import TuneOption
 from jaxicm.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -33,14 +34,7 @@ def evaluate(
     effort: Annotated[
         int, typer.Option("--effort", min=0, max=9, help="How long each file is adapted; learned lossy codecs only.")
     ] = 0,
-    tune: Annotated[
-        str | None,
-        typer.Option(
-            "--tune",
-            metavar="psnr|ms-ssim|mixed",
-            help="With --effort: what to adapt for; by default what the weights were trained for.",
-        ),
-    ] = None,
+    tune: TuneOption = None,
     stages: Annotated[
         Path | None,
         typer.Option(

@@ -1,20 +1,16 @@
 """What adaptation to a picture is told and what it tells: efforts, objectives, gains."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jax import Array
 
-from jaxicm.adapt.effort import EFFORT_MAX, EFFORTS
-from jaxicm.adapt.stage import Stage
 from jaxicm.errors import OptionError
 from jaxicm.objectives.distortion import distortion
 
 MIXTURE = 0.5
 """Share of MS-SSIM in "mixed"."""
-EffortLike = int | Sequence[Stage]
-Progress = Callable[[int, int, float], None]
 
 
 class Objective(NamedTuple):
@@ -73,19 +69,6 @@ class Adapted:
     cost: float
     iterations: int
     distortion: str
-
-
-def choose_stages(effort: EffortLike) -> tuple[Stage, ...]:
-    """Return the stages of an effort.
-
-    Raises:
-      OptionError: for a number that is no effort.
-    """
-    if isinstance(effort, int | float):
-        if effort not in range(EFFORT_MAX + 1):
-            raise OptionError(f"effort must be a whole number from 0 to {EFFORT_MAX}, got {effort:g}")
-        return EFFORTS[int(effort)]
-    return tuple(effort)
 
 
 def choose_objective(tune: str | Objective | None, usual: str) -> Objective:

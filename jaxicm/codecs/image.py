@@ -8,18 +8,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from jaxicm.adapt.stage import Stage
+from jaxicm.adapt.effort import EffortLike, choose_stages
+from jaxicm.adapt.stage import Progress, Stage
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.bits.rans import Decoder, Encoder
 from jaxicm.bits.tables import Tables
 from jaxicm.codecs import weights
 from jaxicm.codecs.adaptation import (
     Adapted,
-    EffortLike,
     Objective,
-    Progress,
     choose_objective,
-    choose_stages,
 )
 from jaxicm.codecs.image_file import CODEC_NAME, check_header, check_picture, to_grey
 from jaxicm.codecs.rate_target import search, search_adapted

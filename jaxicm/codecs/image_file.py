@@ -36,3 +36,8 @@ def to_grey(rgb: np.ndarray) -> np.ndarray:
     """Average the three decoded channels of a grey picture, rounding to nearest."""
     total = rgb.astype(np.uint16).sum(axis=2)
     return ((2 * total + 3) // 6).astype(np.uint8)
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """Repeat a grey picture's channel."""
+    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image

@@ -18,10 +18,11 @@ from jax import Array
 from jaxicm.adapt.image import ImageArrays, ImageNetworks
 from jaxicm.adapt.latents import Distortion, Problem, adapt, distortion_bits
 from jaxicm.adapt.rounding import costs
-from jaxicm.adapt.stage import Stage
+from jaxicm.adapt.stage import Progress, Stage
 from jaxicm.bits.tables import Tables
-from jaxicm.codecs import tiling, transforms
-from jaxicm.codecs.adaptation import Objective, Progress
+from jaxicm.codecs import tiling
+from jaxicm.codecs.adaptation import Objective
+from jaxicm.codecs.image_file import as_rgb
 from jaxicm.codecs.tiling import Span
 from jaxicm.codecs.transforms import Transforms
 from jaxicm.entropy.phases import SCALES
@@ -80,9 +81,8 @@ class LatentAdapter:
 
         There are some where a window of the synthesis is larger than the latent.
         """
-        stride, reach = self.config.stride, self.config.reach
-        shapes = [(height // stride, width // stride) for height, width in transforms.WINDOWS]
-        row, column = tiling.plan(rows, columns, shapes, reach)[-1]
+        reach = self._transform.reach
+        row, column = tiling.plan(rows, columns, self._transform.windows, reach)[-1]
         return min(row.start + row.size - rows, reach), min(column.start + column.size - columns, reach)
 
     def _networks(self, rows: int, columns: int) -> ImageNetworks:
@@ -182,11 +182,6 @@ class LatentAdapter:
 def _tell(progress: Progress, before: int, total: int, done: int, planned: int, share: float) -> None:
     del planned
     progress(before + done, total, share)
-
-
-def as_rgb(image: np.ndarray) -> np.ndarray:
-    """Repeat a grey picture's channel."""
-    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
 
 
 def _inside(window: _Window, size: tuple[int, ...], unit: int, *, kept: bool = False) -> np.ndarray:

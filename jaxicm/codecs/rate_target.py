@@ -1,11 +1,11 @@
 """Finding the quality for a size, a rate or a PSNR by trying."""
 
 import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from jaxicm.adapt.stage import Progress
 from jaxicm.errors import TargetError
 from jaxicm.media.fidelity import psnr
 
@@ -28,7 +28,7 @@ class Adapt(Protocol):
     """Adapt the picture at the quality of a result."""
 
     def __call__(
-        self, *, first: "EncodeResult", limit_s: float | None, progress: Callable[[int, int, float], None] | None
+        self, *, first: "EncodeResult", limit_s: float | None, progress: Progress | None
     ) -> "EncodeResult": ...
 
 
@@ -96,7 +96,7 @@ def search_adapted(
     target: float,
     image: np.ndarray,
     limit_s: float | None,
-    progress: Callable[[int, int, float], None] | None,
+    progress: Progress | None,
 ) -> "EncodeResult":
     """Do the same with adaptation, which changes size and PSNR at a quality by a few per cent.
 

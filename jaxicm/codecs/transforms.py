@@ -9,7 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxicm.codecs import tiling, weights
+from jaxicm.codecs.image_file import as_rgb
 from jaxicm.models.image import ImageConfig, ImageModel
+from jaxicm.ops.quantize import levels_of
 
 WINDOWS = ((512, 768), (768, 512), (1120, 1120))
 """Shapes of the windows in pixels: few, so that at most eight functions are ever compiled for a model."""
@@ -53,7 +55,7 @@ class Transforms:
         def synthesis(params, window, quality):
             y_hat = window.astype(jnp.float32)[None] * (1 / 16)
             x = model.apply({"params": params}, y_hat, quality[None], method="decode")[0]
-            return jnp.clip(jnp.floor(x * 255.0 + 0.5), 0, 255).astype(jnp.uint8)
+            return levels_of(x).astype(jnp.uint8)
 
         return partial(synthesis, self.parameters)
 
@@ -67,7 +69,7 @@ class Transforms:
         Returns:
           float32 `[h, w, C]` latents in quantisation steps, h and w the sides over the stride, rounded up.
         """
-        rgb = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+        rgb = as_rgb(image)
         stride = self.config.stride
         rows, columns = (-(-side // stride) for side in image.shape[:2])
         y = np.empty((rows, columns, self.config.channels), np.float32)

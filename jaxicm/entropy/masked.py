@@ -33,14 +33,8 @@ from jaxicm.entropy.logistic_mixture import (
     mixture_bits,
 )
 from jaxicm.entropy.pixel_order import CELLS
-from jaxicm.entropy.recurrent import (
-    Layers,
-    declare_layers,
-    next_context,
-    round_layers,
-    upsample_context,
-    upsample_values,
-)
+from jaxicm.entropy.recurrent import declare_layers, round_layers
+from jaxicm.entropy.recurrent_network import Layers, next_context, upsample_context, upsample_values
 from jaxicm.entropy.schedule import Position
 from jaxicm.errors import ConfigError
 from jaxicm.nn import exact

@@ -23,8 +23,8 @@ from jaxicm.entropy.masked import (
     parameters,
     pick,
 )
-from jaxicm.entropy.recurrent import Layers, upsample_context
 from jaxicm.entropy.recurrent_frozen import FrozenLayers, macs_of_step, macs_of_upsampling
+from jaxicm.entropy.recurrent_network import Layers, upsample_context
 from jaxicm.entropy.schedule import effective_scales, subsample
 
 _BELOW = ((), (0,), (1, 2))
@@ -229,6 +229,6 @@ class MaskedCoder:
 
 
 def _repeat(samples: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Do what `recurrent.upsample_values` does, on the host."""
+    """Do what `recurrent_network.upsample_values` does, on the host."""
     wide = samples.repeat(2, axis=0).repeat(2, axis=1)
     return np.pad(wide, ((0, height - wide.shape[0]), (0, width - wide.shape[1]), (0, 0)), mode="edge")

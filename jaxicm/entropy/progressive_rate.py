@@ -17,6 +17,7 @@ from jaxicm.entropy.phases import CELL, PHASES, REACH, SCALES, SIGNED_TAPS, Phas
 from jaxicm.entropy.progressive_network import HIDDEN, centre_features, head, join, linear_terms
 from jaxicm.nn import exact
 from jaxicm.ops.quantize import clip_towards, round_ste
+from jaxicm.ops.space import pyramid
 
 Quantize = Callable[[Array, Array, Array, Any], tuple[Array, Array]]
 """Quantises latents under their distribution: (latents, means, scale indices, noise or None) to (values, bits)."""
@@ -89,9 +90,9 @@ def code_latent(
     Returns:
       Values `[B, h, w, C]` that the synthesis sees, and bits `[B]`.
     """
-    grids = _pyramid(y)
-    noises = [None] * len(grids) if noise is None else _pyramid(noise)
-    insides = [None] * len(grids) if inside is None else _pyramid(inside)
+    grids = pyramid(y, SCALES)
+    noises = [None] * len(grids) if noise is None else pyramid(noise, SCALES)
+    insides = [None] * len(grids) if inside is None else pyramid(inside, SCALES)
     known_as = (lambda value: value) if options.context_gradient else jax.lax.stop_gradient
 
     def evaluate(target: Array, known: _Parts, slot: SlotLayers, phase: Phase, noise, inside) -> tuple[Array, Array]:
@@ -198,11 +199,3 @@ def _sampled(evaluate: _Evaluation, chosen: Array) -> _Evaluation:
         return value, len(PHASES) * bits
 
     return lambda target, known: jax.lax.cond(chosen, count, skip, target, known)
-
-
-def _pyramid(x: Array) -> list[Array]:
-    """Subsample `[B, h, w, C]` by two, `SCALES` times, keeping the odd positions."""
-    grids = [x]
-    for _ in range(SCALES):
-        grids.append(grids[-1][:, 1::2, 1::2])
-    return grids

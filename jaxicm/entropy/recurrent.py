@@ -23,35 +23,10 @@ from jax import Array
 
 from jaxicm.entropy import gaussian
 from jaxicm.entropy.factorized import Factorized
-from jaxicm.entropy.recurrent_network import (
-    BASE,
-    EXTRA,
-    Layers,
-    RecurrentConfig,
-    network,
-    next_context,
-    upsample_context,
-    upsample_values,
-)
+from jaxicm.entropy.recurrent_network import Layers, RecurrentConfig
 from jaxicm.entropy.recurrent_rate import code_grid
 from jaxicm.nn.exact_conv import quantize_conv, quantize_slope
 from jaxicm.ops.quantize import round_ste, straight_through
-
-__all__ = [
-    "BASE",
-    "EXTRA",
-    "START_SCALE",
-    "Layers",
-    "Recurrent",
-    "RecurrentConfig",
-    "Trained",
-    "declare_layers",
-    "network",
-    "next_context",
-    "round_layers",
-    "upsample_context",
-    "upsample_values",
-]
 
 START_SCALE = 1.0
 """Standard deviation that an untrained network predicts, in quantisation steps."""

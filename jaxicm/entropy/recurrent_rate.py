@@ -16,6 +16,7 @@ from jaxicm.entropy import gaussian
 from jaxicm.entropy.progressive_rate import VALUE_MAX, VALUE_MIN, Quantize
 from jaxicm.entropy.recurrent_network import Layers, RecurrentConfig, network, upsample_context, upsample_values
 from jaxicm.ops.quantize import clip_towards
+from jaxicm.ops.space import pyramid
 
 
 class _State(NamedTuple):
@@ -60,8 +61,8 @@ def code_grid(
       Values `[B, h, w, C]` that the synthesis sees, and bits `[B]`.
     """
     schedule = config.schedule.for_size(*y.shape[1:3])
-    grids = _pyramid(y, schedule.scales)
-    noises = [None] * len(grids) if noise is None else _pyramid(noise, schedule.scales)
+    grids = pyramid(y, schedule.scales)
+    noises = [None] * len(grids) if noise is None else pyramid(noise, schedule.scales)
     coarsest = grids[-1]
     values, z = jnp.zeros_like(coarsest), jnp.zeros((*coarsest.shape[:3], config.features))
     known, bits = jnp.zeros(values.shape, bool), jnp.zeros(len(y))
@@ -101,11 +102,3 @@ def _code_step(
     values = jnp.where(mask[None], clip_towards(value, VALUE_MIN, VALUE_MAX), state.values)
     after = _State(z if config.carry_z else state.z, z, values, state.known | mask[None])
     return after, jnp.where(mask[None], bits, 0.0).sum(axis=(1, 2, 3))
-
-
-def _pyramid(x: Array, scales: int) -> list[Array]:
-    """Subsample `[B, h, w, C]` by two, `scales` times, keeping the odd positions."""
-    grids = [x]
-    for _ in range(scales):
-        grids.append(grids[-1][:, 1::2, 1::2])
-    return grids

@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jaxicm.adapt.effort import EFFORTS
+from jaxicm.adapt.effort import choose_stages
 from jaxicm.adapt.stage import Stage
 from jaxicm.configuration import to_dict
 
@@ -30,7 +30,7 @@ class Adaptation:
     @property
     def stages(self) -> tuple[Stage, ...]:
         """Return the stages, one after the other."""
-        return EFFORTS[self.effort] if isinstance(self.effort, int) else self.effort
+        return choose_stages(self.effort)
 
     @property
     def suffix(self) -> str:

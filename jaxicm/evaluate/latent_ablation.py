@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxicm.adapt.stage import Stage
+from jaxicm.adapt.stage import Progress, Stage
 from jaxicm.configuration import to_dict
 from jaxicm.errors import ConfigError, CorruptFile, InputError
 from jaxicm.evaluate.adaptation import Adaptation
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 FUNCTION = "adaptations"
 """Defined by files of this kind of ablation."""
-Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True)

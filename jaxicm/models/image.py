@@ -10,7 +10,8 @@ import numpy as np
 from jax import Array
 
 from jaxicm.entropy.progressive import Progressive, ProgressiveConfig, gaussian_start, interpolate
-from jaxicm.entropy.recurrent import Recurrent, RecurrentConfig
+from jaxicm.entropy.recurrent import Recurrent
+from jaxicm.entropy.recurrent_network import RecurrentConfig
 from jaxicm.entropy.surrogate import ROUNDED, Surrogate
 from jaxicm.errors import ConfigError
 from jaxicm.models import res8, stage16

@@ -29,6 +29,11 @@ def floor_ste(x: Array) -> Array:
     return straight_through(jnp.floor(x), x)
 
 
+def levels_of(x: Array) -> Array:
+    """Return the 8-bit levels that show real pixels: nearest integers of 255 `x`, halves upwards, in [0, 255]."""
+    return jnp.clip(jnp.floor(x * 255.0 + 0.5), 0, 255)
+
+
 @jax.custom_vjp
 def clip_towards(x: Array, lower: float, upper: float) -> Array:
     """Clip `x` to [lower, upper] with a gradient that can leave the bounds.

@@ -32,3 +32,11 @@ def depth_to_space(x: Array, block: int) -> Array:
     c //= block * block
     x = x.reshape(b, h, w, block, block, c)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * block, w * block, c)
+
+
+def pyramid(x: Array, scales: int) -> list[Array]:
+    """Subsample `[B, h, w, C]` by two, `scales` times, keeping the odd positions; `x` comes first."""
+    grids = [x]
+    for _ in range(scales):
+        grids.append(grids[-1][:, 1::2, 1::2])
+    return grids

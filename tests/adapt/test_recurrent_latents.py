@@ -13,8 +13,8 @@ from jaxicm.codecs import latent_adapter
 from jaxicm.codecs.adaptation import OBJECTIVES
 from jaxicm.codecs.image import ImageCodec
 from jaxicm.entropy import gaussian
-from jaxicm.entropy.recurrent import RecurrentConfig
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent
+from jaxicm.entropy.recurrent_network import RecurrentConfig
 from jaxicm.entropy.recurrent_rate import code_grid
 from jaxicm.models.image import ImageConfig, initial_parameters
 from jaxicm.models.res8 import Res8Config

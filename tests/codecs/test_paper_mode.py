@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxicm.codecs.image import ImageCodec
-from jaxicm.entropy.recurrent import RecurrentConfig
+from jaxicm.entropy.recurrent_network import RecurrentConfig
 from jaxicm.errors import ConfigError
 from jaxicm.models.image import ImageConfig, initial_parameters
 from jaxicm.models.res8 import Res8Config

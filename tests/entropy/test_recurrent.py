@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from jaxicm.bits import rans
-from jaxicm.entropy import gaussian, recurrent
-from jaxicm.entropy.recurrent import BASE, EXTRA, Recurrent, RecurrentConfig
+from jaxicm.entropy import gaussian, recurrent_network
+from jaxicm.entropy.recurrent import Recurrent
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent
+from jaxicm.entropy.recurrent_network import BASE, EXTRA, RecurrentConfig
 from jaxicm.entropy.schedule import PRESETS
 from jaxicm.errors import CorruptFile
 
@@ -191,10 +192,10 @@ def test_jit_and_batch_change_no_bit_of_the_network(model):
     z = jnp.asarray(rng.integers(-255, 256, (*shape[:3], TINY.features)) / 32, jnp.float32)
     y = jnp.asarray(rng.integers(-800, 800, shape) / 16, jnp.float32)
     known = jnp.asarray(rng.random(shape) < 0.5)
-    jitted = jax.jit(recurrent.network)
+    jitted = jax.jit(recurrent_network.network)
     whole = jitted(model.layers(), z, y, known)
     with jax.disable_jit():
-        eager = recurrent.network(model.layers(), z, y, known)
+        eager = recurrent_network.network(model.layers(), z, y, known)
     single = jitted(model.layers(), z[1:2], y[1:2], known[1:2])
     for name, a, b, c in zip(("z", "mean", "index"), whole, eager, single, strict=True):
         assert np.array_equal(a, b), name

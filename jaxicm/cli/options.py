@@ -1,0 +1,14 @@
+"""Options that several commands share."""
+
+from typing import Annotated
+
+import typer
+
+TuneOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tune",
+        metavar="psnr|ms-ssim|mixed",
+        help="With --effort: what to adapt for; by default what the weights were trained for.",
+    ),
+]
