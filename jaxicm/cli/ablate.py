@@ -1,8 +1,9 @@
 """`jaxicm ablate`: variants of a training recipe at equal cost, or ways to adapt latents (`cli.latent_ablation`)."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Protocol, TypeVar
 
 import typer
 
@@ -27,6 +28,14 @@ class Named(Protocol):
 N = TypeVar("N", bound=Named)
 
 
+class Judges(NamedTuple):
+    """Task networks, the labelled pictures that they see, and the ground truth of these."""
+
+    tasks: tuple[str, ...]
+    pictures: tuple[Path, ...]
+    annotations: Path
+
+
 def ablate(
     config: Annotated[
         Path, typer.Argument(help="A file of configs/ with config() and variants(), or with adaptations().")
@@ -46,6 +55,16 @@ def ablate(
     qualities: Annotated[
         str | None, typer.Option("--qualities", help="For adaptations: separated by commas; by default 15,45,75.")
     ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", help="For machines: task network that judges each variant; repeatable."),
+    ] = None,
+    pictures: Annotated[
+        list[Path] | None, typer.Option("--pictures", help="With --task: labelled pictures or folders; repeatable.")
+    ] = None,
+    annotations: Annotated[
+        Path | None, typer.Option("--annotations", help="With --task: COCO JSON with their ground truth.")
+    ] = None,
     only: Annotated[list[str] | None, typer.Option("--only", help="A group, or GROUP/NAME; repeatable.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="JSON file for all rows.")] = None,
 ) -> None:
@@ -57,12 +76,17 @@ def ablate(
 
     A file with adaptations() trains nothing: pictures are coded with each, and J (bits + lambda * distortion), rate and
     PSNR are compared with those of the encoder that adapts nothing.
+
+    Codecs for machines are compared by the distance of features, and with --task by the accuracy of task networks on
+    labelled pictures, which are coded with each.
     """
+    from jaxicm.errors import OptionError
     from jaxicm.evaluate.latent_ablation import load_adaptations
 
     adaptations = load_adaptations(config)
     if adaptations is not None:
-        _refuse(config, "compares adaptations", {"--budget": budget is not None, "KEY=VALUE": bool(overrides)})
+        given = {"--budget": budget is not None, "KEY=VALUE": bool(overrides), "--task": bool(task)}
+        _refuse(config, "compares adaptations", given)
         from jaxicm.cli.latent_ablation import MODEL, QUALITIES, ablate_latents
 
         ablate_latents(
@@ -75,8 +99,11 @@ def ablate(
         )
         return
     _refuse(config, "trains", {"--model": model is not None, "--qualities": qualities is not None})
+    if bool(task) != bool(pictures) or bool(task) != (annotations is not None):
+        raise OptionError("--task, --pictures and --annotations go together; give all three or none")
+    judges = None if annotations is None else Judges(tuple(task or ()), tuple(pictures or ()), annotations)
     _ablate_training(
-        config, overrides or (), out, data or (), 200.0 if budget is None else budget, only or (), json_file
+        config, overrides or (), out, data or (), 200.0 if budget is None else budget, only or (), judges, json_file
     )
 
 
@@ -117,6 +144,7 @@ def _ablate_training(
     data: Sequence[str],
     budget: float,
     only: Sequence[str],
+    judges: "Judges | None",
     json_file: Path | None,
 ) -> None:
     import dataclasses
@@ -124,6 +152,7 @@ def _ablate_training(
 
     from jaxicm.compilation import use_compilation_cache
     from jaxicm.configuration import apply_overrides
+    from jaxicm.errors import OptionError
     from jaxicm.media.files import atomic_write
     from jaxicm.train.ablation import load_variants, run_ablation
     from jaxicm.train.config import load_config
@@ -133,10 +162,19 @@ def _ablate_training(
     if data:
         base = dataclasses.replace(base, data=dataclasses.replace(base.data, folders=tuple(data)))
     variants = choose_variants(variants, only)
+    if judges is not None and base.machine is None:
+        raise OptionError(f"{config}: --task judges codecs for machines; its configuration has no `machine`")
     use_compilation_cache()
-    rows = run_ablation(base, variants, out or Path("runs") / base.name, budget)
+    out = out or Path("runs") / base.name
+    rows = run_ablation(base, variants, out, budget)
     compared = compare(rows) if base.lossless is None else compare_lossless(rows)
     (print_rows if base.lossless is None else print_lossless_rows)(compared, budget)
+    if judges is not None:
+        from jaxicm.cli.machine_ablation import measure_tasks, print_tasks
+
+        measured = measure_tasks(rows, out, judges.pictures, judges.tasks, judges.annotations)
+        print_tasks(rows, measured)
+        compared = [row | {"tasks": found} for row, found in zip(compared, measured, strict=True)]
     if json_file is not None:
         atomic_write(json_file, json.dumps(compared, indent=1).encode())
 
@@ -146,14 +184,18 @@ def compare(rows: "list[Row]") -> list[dict[str, Any]]:
 
     Returns:
         For each row its names and figures, "bd_psnr" (per cent of rate at equal PSNR, None where the curves have too
-        little in common) and, where MS-SSIM was measured, "bd_ms_ssim".
+        little in common); where MS-SSIM was measured, "bd_ms_ssim"; and of codecs for machines "bd_features", at equal
+        distance of the features.
     """
     from jaxicm.errors import InputError
     from jaxicm.evaluate.bdrate import bd_rate
     from jaxicm.evaluate.metrics import ms_ssim_db
 
     def quality(row: "Row", key: str) -> list[float]:
-        return [ms_ssim_db(value) for value in row.curve[key]] if key == "ms_ssim" else row.curve[key]
+        values = row.curve[key]
+        if key == "machine":  # in dB, so that it rises, and small distances count
+            return [-10 * math.log10(max(value, 1e-9)) for value in values]
+        return [ms_ssim_db(value) for value in values] if key == "ms_ssim" else values
 
     def delta(row: "Row", key: str) -> float | None:
         if key not in row.curve or key not in rows[0].curve:
@@ -174,6 +216,7 @@ def compare(rows: "list[Row]") -> list[dict[str, Any]]:
             "curve": row.curve,
             "bd_psnr": delta(row, "psnr"),
             "bd_ms_ssim": delta(row, "ms_ssim"),
+            "bd_features": delta(row, "machine"),
         }
         for row in rows
     ]
@@ -189,6 +232,8 @@ def print_rows(rows: list[dict[str, Any]], budget: float) -> None:
     """Print the table of `compare`."""
     from jaxicm.cli.terminal import print_table
 
+    of_features = any("machine" in row["curve"] for row in rows)
+
     def percent(value: float | None) -> str:
         return "" if value is None else f"{value:+.2f}"
 
@@ -198,10 +243,12 @@ def print_rows(rows: list[dict[str, Any]], budget: float) -> None:
             f"{row['loss']:.4f}",
             percent(row["bd_psnr"]),
             percent(row["bd_ms_ssim"]),
+            *([percent(row["bd_features"])] if of_features else []),
         ]
         for row in rows
     ]
     columns = ["", "variant", "steps", "s a step", "loss", "BD-rate PSNR %", "BD-rate MS-SSIM %"]
+    columns += ["BD-rate features %"] if of_features else []
     print_table(f"{budget:g} seconds of training each", columns, cells)
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from jaxicm.codecs.lossless import LosslessCodec
 
 FILE_SUFFIX = ".jicm"
-DEFAULT_MODEL = "fast"
+DEFAULT_MODELS = {"people": "fast", "machine": "fast_machine"}
+"""Lossy weights by who looks at the pictures."""
 DEFAULT_LOSSLESS_MODEL = "lossless_fast"
 DEFAULT_BACKGROUND = "white"
 
@@ -59,6 +60,12 @@ def encode(
             help="In place of --effort: Python file whose function config() returns the stages of the adaptation.",
         ),
     ] = None,
+    viewer: Annotated[
+        str,
+        typer.Option(
+            "--for", metavar="people|machine", help="Who looks at the picture: chooses the lossy weights and --tune."
+        ),
+    ] = "people",
     keep_rgb: Annotated[
         bool,
         typer.Option(
@@ -69,7 +76,7 @@ def encode(
         str | None,
         typer.Option(
             "--model",
-            help=f"Name from `jaxicm models`, or a weight file; by default {DEFAULT_MODEL},"
+            help=f"Name from `jaxicm models`, or a weight file; by default {DEFAULT_MODELS['people']},"
             f" with --lossless {DEFAULT_LOSSLESS_MODEL}. A lossless one implies --lossless.",
         ),
     ] = None,
@@ -90,6 +97,9 @@ def encode(
 
     With --effort the encoder adapts each file to its picture, which makes it smaller or better at the same quality;
     decoding stays as fast. --tune, --time-limit and --stages belong to that, for files with loss.
+
+    --for machine takes weights that were trained for detectors; adapting for them (--effort) needs the weights of task
+    networks in the folder that JAXICM_TASKS names.
     """
     from jaxicm.cli.jobs import plan_jobs, run_jobs
     from jaxicm.cli.model_kind import wants_lossless
@@ -100,6 +110,14 @@ def encode(
 
     given = {"--quality": quality, "--bpp": bpp, "--size": size, "--psnr": psnr, "--background": background}
     given |= {"--tune": tune, "--time-limit": time_limit, "--stages": stages}
+    if viewer not in DEFAULT_MODELS:
+        raise OptionError(f"--for must be {' or '.join(DEFAULT_MODELS)}, got {viewer!r}")
+    if viewer != "people":
+        given["--for"] = viewer
+        if model is not None:
+            raise OptionError(
+                f"--for {viewer} and --model exclude each other; `jaxicm models` says what weights are for"
+            )
     if wants_lossless(lossless, model, [name for name, value in given.items() if value is not None]):
         work = _lossless_work(model or DEFAULT_LOSSLESS_MODEL, verify, effort, keep_rgb)
     else:
@@ -112,7 +130,7 @@ def encode(
             "time_limit_s": time_limit,
         }
         target, colour = choose_target(quality, bpp, size, psnr), parse_colour(background or DEFAULT_BACKGROUND)
-        work = _lossy_work(model or DEFAULT_MODEL, target, colour, verify, adaptation)
+        work = _lossy_work(model or DEFAULT_MODELS[viewer], target, colour, verify, adaptation)
     jobs = plan_jobs(paths, out_dir, reads=PICTURE_SUFFIXES, writes={FILE_SUFFIX}, what="picture", suffix=FILE_SUFFIX)
     run_jobs(jobs, work, verb="encoding", no_clobber=no_clobber)
 

@@ -3,7 +3,7 @@
 import contextlib
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,7 +25,10 @@ EXIT_INTERRUPTED = 130
 
 def evaluate(
     codec: Annotated[
-        str, typer.Argument(help="Name from `jaxicm models`, a weight file, or jpeg, webp, avif, vvc, ...")
+        str,
+        typer.Argument(
+            help="Name from `jaxicm models`, a weight file, a folder of operating points, or jpeg, vvc, ..."
+        ),
     ],
     folder: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
     qualities: Annotated[
@@ -124,21 +127,21 @@ def evaluate(
         sizes,
         jobs or _default_jobs(item.kind),
         _perceptual(terminal),
-        _observers(terminal, pictures, task or [], annotations, pseudo),
+        make_observers(terminal, pictures, task or [], annotations, pseudo),
         Crops(out.with_suffix(".crops"), [p.name for p in pictures.pictures], crops) if crops and out else None,
         keep,
     )
     command = shlex.join(["jaxicm", *sys.argv[1:]])
     with Journal.open(journal_path, header(item, fresh=fresh), overwrite=overwrite) as journal:
         journal.begin(session(item, pictures, plan, labels=labels, command=command), pictures.pictures)
-        failures, run = _work(terminal, plan, item, pictures, journal, journal_path, out)
+        failures, run = measure_all(terminal, plan, item, pictures, journal, journal_path, out)
     print_run(run)
     if failures:
         print(f"jaxicm: error: {failures} failed; the same command tries them again", file=sys.stderr)
         raise typer.Exit(EXIT_FAILURES)
 
 
-def _work(
+def measure_all(
     terminal: Terminal,
     plan: "Plan",
     item: "Subject",
@@ -224,9 +227,10 @@ def _perceptual(terminal: Terminal) -> "Lpips | None":
         return None
 
 
-def _observers(
-    terminal: Terminal, pictures: "PictureSet", tasks: list[str], annotations: Path | None, pseudo: bool
+def make_observers(
+    terminal: Terminal, pictures: "PictureSet", tasks: Sequence[str], annotations: Path | None, pseudo: bool
 ) -> "list[Observer]":
+    """Load the task networks of a run; what is missing is told."""
     if not tasks:
         return []
     from jaxicm.evaluate.accuracy import observers

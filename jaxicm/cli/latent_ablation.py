@@ -61,7 +61,7 @@ def ablate_latents(
     if not data:
         raise OptionError("nothing to code; name pictures or folders with --data")
     for variant in variants:
-        choose_objective(variant.tune, "mse")  # refuses unknown names before hours are spent
+        choose_objective(variant.tune, "mse", None, (64, 64))  # refuses unknown names before hours are spent
     refuse_lossless(model, "jaxicm ablate")
     pictures = survey([Path(each) for each in data]).pictures
     make_folder(out)

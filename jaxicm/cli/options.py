@@ -8,7 +8,8 @@ TuneOption = Annotated[
     str | None,
     typer.Option(
         "--tune",
-        metavar="psnr|ms-ssim|mixed",
-        help="With --effort: what to adapt for; by default what the weights were trained for.",
+        metavar="psnr|ms-ssim|mixed|machine|NETWORK,...",
+        help="With --effort: what to adapt for; by default what the weights were trained for. Task networks count with"
+        " their features, or as yolox_nano/labels with what they find in the original.",
     ),
 ]

@@ -67,17 +67,23 @@ def parse_tune(text: str | None) -> str | None:
     """Parse the objective of an adaptation.
 
     Args:
-        text: a key of `TUNES`, or None.
+        text: a key of `TUNES`; "machine"; or task networks separated by commas, each perhaps with "/labels"; or None.
 
     Returns:
-        Its value, or None.
+        What `ImageCodec.encode` takes.
 
     Raises:
         OptionError: no such objective.
     """
     if text is None or text in TUNES:
         return TUNES.get(text or "")
-    raise OptionError(f"--tune {text!r} is no objective; choose from {', '.join(TUNES)}")
+    from jaxicm.tasks import own, zoo
+
+    networks = [word.strip().removesuffix("/labels") for word in text.split(",")]
+    if text == "machine" or all(name in zoo.TRAINABLE or own.is_own(name) for name in networks):
+        return text
+    known = ", ".join([*TUNES, "machine", *zoo.TRAINABLE])
+    raise OptionError(f"--tune {text!r} is no objective; choose from {known}")
 
 
 def parse_numbers(text: str, option: str) -> tuple[float, ...]:

@@ -1,12 +1,11 @@
 """What adaptation to a picture is told and what it tells: efforts, objectives, gains."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from jax import Array
 
-from jaxicm.errors import OptionError
 from jaxicm.objectives.distortion import distortion
 
 MIXTURE = 0.5
@@ -71,15 +70,28 @@ class Adapted:
     distortion: str
 
 
-def choose_objective(tune: str | Objective | None, usual: str) -> Objective:
-    """Return an objective by name, or the usual one.
+def choose_objective(
+    tune: str | Objective | None, trained_for: str, machine: Mapping[str, Any] | None, size: tuple[int, ...]
+) -> Objective:
+    """Return an objective by name, or the one that weights were trained for.
+
+    Args:
+      tune: a key of `OBJECTIVES`; "machine" or task networks, see `machine_objective.parse_machine`; an objective; None
+        for the weights' own.
+      trained_for: as the weight file says.
+      machine: of a codec for machines, settings of its distortion.
+      size: height and width of the picture in pixels.
 
     Raises:
       OptionError: for an unknown name.
+      InputError: the weights of a task network are not at hand.
+      MissingDependency: reading them needs a package that is not installed.
     """
     if isinstance(tune, Objective):
         return tune
-    name = usual if tune is None else tune
-    if name not in OBJECTIVES:
-        raise OptionError(f"tune must be one of {', '.join(OBJECTIVES)}, got {name!r}")
-    return OBJECTIVES[name]
+    name = trained_for if tune is None else tune
+    if name in OBJECTIVES:
+        return OBJECTIVES[name]
+    from jaxicm.codecs.machine_objective import machine_objective, parse_machine  # task networks: slow to import
+
+    return machine_objective(parse_machine(name, machine), *size[:2])

@@ -137,8 +137,8 @@ class ImageCodec:
           psnr: of RGB in dB that the decoded picture must reach.
           effort: 0 to 9, how long the latent is adapted to the picture (`adapt.effort`), or stages of adaptation. The
             file has the same format and costs never more, in bits + lambda * distortion, than with effort 0.
-          tune: "mse", "ms-ssim", "mixed", "yuv" or an objective that the latent is adapted to; by default what the
-            weights were trained for.
+          tune: what the latent is adapted to: "mse", "ms-ssim", "mixed", "yuv", "machine", task networks separated by
+            commas, or an objective; by default what the weights were trained for.
           time_limit_s: seconds of adaptation, over all attempts at a target.
           progress: told iterations done, iterations in all, and the cost as a share of the start's.
           verify: decode the file and compare its symbols with the encoder's.
@@ -161,17 +161,20 @@ class ImageCodec:
             raise OptionError(f"a target must be a positive number, got {given}")
         if quality is not None and not QUALITY_MIN <= quality <= QUALITY_MAX:
             raise OptionError(f"quality must be in [{QUALITY_MIN:g}, {QUALITY_MAX:g}], got {quality:g}")
-        stages, objective = choose_stages(effort), choose_objective(tune, self.info.trained_for)
+        stages = choose_stages(effort)
+        objective = None
+        if stages or tune is not None:
+            objective = choose_objective(tune, self.info.trained_for, self.info.machine, image.shape)
         if time_limit_s is not None and not time_limit_s > 0:
             raise OptionError(f"the time limit must be above 0 seconds, got {time_limit_s:g}")
         attempt = partial(self._encode_at, image, icc=icc)
         if quality is not None or not given:
             result = attempt(round((50.0 if quality is None else quality) * QUALITY_STEPS), reconstruct=False)
-            if stages:
+            if stages and objective is not None:
                 result = self._adapt(image, result, icc, stages, objective, time_limit_s, progress)
         else:
             name, value = next(iter(given.items()))
-            if stages:
+            if stages and objective is not None:
                 adapting = partial(self._adapt, image, icc=icc, stages=stages, objective=objective)
                 result = search_adapted(attempt, adapting, name, value, image, time_limit_s, progress)
             else:

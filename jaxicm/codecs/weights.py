@@ -39,7 +39,8 @@ class ModelInfo:
       config: of the model, as nested dict.
       provenance: run, steps, hours, command.
       size_bytes: of the file.
-      trained_for: distortion of the training objective, "mse", "ms-ssim" or "yuv".
+      trained_for: distortion of the training objective, "mse", "ms-ssim", "yuv" or "machine".
+      machine: settings of `objectives.machine.MachineDistortion`, if trained for that.
     """
 
     name: str
@@ -54,6 +55,7 @@ class ModelInfo:
     provenance: dict[str, Any]
     size_bytes: int
     trained_for: str = "mse"
+    machine: dict[str, Any] | None = None
 
     @property
     def is_lossless(self) -> bool:

@@ -21,8 +21,6 @@ R-CNN of detectron2, say::
 """
 
 import functools
-import importlib
-import importlib.util
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -36,6 +34,7 @@ from jaxicm.evaluate.coco import Evaluation, as_results, require_library
 from jaxicm.evaluate.feature_fidelity import feature_distance, feature_psnr
 from jaxicm.evaluate.ground_truth import GroundTruth, pseudo_ground_truth, read_ground_truth
 from jaxicm.media.pictures import as_rgb, read_picture
+from jaxicm.tasks import own
 from jaxicm.tasks.interface import COCO_CLASSES, COCO_IDS, TaskNetwork
 
 if TYPE_CHECKING:
@@ -265,31 +264,17 @@ def load_task(name: str) -> TaskNetwork:
         InputError: nothing of this name, a module or function that fails, or what it returns is no task network.
         MissingDependency: the network needs a package that is not installed.
     """
-    place, colon, function = name.rpartition(":")
-    if not colon or Path(name).exists():
+    if not own.is_own(name):
         from jaxicm.tasks import zoo
 
         return zoo.load(name)
-    try:
-        network = getattr(_module(place), function)()
-    except Exception as error:  # whatever the user's code raises
-        raise InputError(f"task {name}: {type(error).__name__}: {error}; it must be MODULE:FUNCTION") from error
+    network = own.call(name)
     if not isinstance(network, TaskNetwork):
         raise InputError(
             f"task {name}: the function returned {type(network).__name__}, no task network; it must have the "
             "members of jaxicm.tasks.interface.TaskNetwork: name, outputs, digest, predict and features"
         )
     return network
-
-
-def _module(place: str) -> Any:
-    if not place.endswith(".py"):
-        return importlib.import_module(place)
-    spec = importlib.util.spec_from_file_location(Path(place).stem, place)
-    assert spec is not None and spec.loader is not None  # so for every name that ends in .py
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _categories(network: TaskNetwork) -> dict[int, str]:

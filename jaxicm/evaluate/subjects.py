@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -216,7 +217,8 @@ def subject(name: str, *, fresh: bool = False, adaptation: Adaptation | None = N
     """Return the codec of a name.
 
     Args:
-        name: a conventional codec (a key of `ANCHORS`), a model of the zoo, or a weight file.
+        name: a conventional codec (a key of `ANCHORS`), a model of the zoo, a weight file, or a folder of operating
+            points (`RUN/points`).
         fresh: decode files of learned codecs in a new process.
         adaptation: to each picture, of learned lossy codecs only.
 
@@ -236,6 +238,14 @@ def subject(name: str, *, fresh: bool = False, adaptation: Adaptation | None = N
         if adaptation is not None:
             raise OptionError(f"{options}, {name} is a conventional one; leave them out")
         return Conventional(ANCHORS[name])
+    from jaxicm.evaluate.operating_points import OperatingPoints, point_files
+
+    if point_files(Path(name)):
+        if adaptation is not None or fresh:
+            raise OptionError(
+                f"{name} is a folder of operating points: it takes no --fresh, --effort, --tune or --stages"
+            )
+        return OperatingPoints.load(Path(name))
     import jaxicm
 
     try:

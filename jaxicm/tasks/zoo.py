@@ -2,9 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jaxicm.errors import InputError
+from jaxicm.tasks import own
 from jaxicm.tasks.interface import TaskNetwork
+
+if TYPE_CHECKING:
+    from jaxicm.tasks.functions import TaskFunctions
 
 VARIABLE = "JAXICM_TASKS"
 """Environment variable: the folder of weight files."""
@@ -17,6 +22,8 @@ STEMS = {
 """File names, without suffix, that the weights of each network have; the first that exists is taken."""
 SUFFIXES = {"deimv2_femto": (".onnx",)}
 NAMES: tuple[str, ...] = tuple(STEMS)
+TRAINABLE = ("yolox_nano", "mask_rcnn", "squeezenet")
+"""Networks through which gradients go."""
 
 
 def load(name: str, path: Path | None = None) -> TaskNetwork:
@@ -47,6 +54,48 @@ def load(name: str, path: Path | None = None) -> TaskNetwork:
         case _:
             from jaxicm.tasks.squeezenet import SqueezeNet as Network
     return Network.load(path)
+
+
+def functions(name: str) -> "TaskFunctions":
+    """Return a task network as pure functions, to train or adapt a codec through it.
+
+    Args:
+        name: "yolox_nano", "mask_rcnn" or "squeezenet"; or "module:function" or "path/to/file.py:function", a function
+            of the user's that returns `TaskFunctions` and parameters.
+
+    Raises:
+        InputError: there is no such network, or it has no gradient.
+    """
+    if own.is_own(name):
+        return _own_functions(name)[0]
+    if name not in TRAINABLE:
+        there = ", ".join(TRAINABLE)
+        raise InputError(f"no codec can be trained through '{name}'; there are {there}, or a FILE.py:FUNCTION")
+    from jaxicm.tasks.published import FUNCTIONS
+
+    return FUNCTIONS[name]
+
+
+def load_functions(name: str) -> "tuple[TaskFunctions, Any]":
+    """Return a task network as pure functions, and its parameters; see `functions`.
+
+    Raises:
+        InputError: as `functions` and `find`.
+        MissingDependency: reading the weights needs a package that is not installed.
+    """
+    if own.is_own(name):
+        return _own_functions(name)
+    network = functions(name)
+    return network, network.load(find(name))
+
+
+def _own_functions(name: str) -> "tuple[TaskFunctions, Any]":
+    from jaxicm.tasks.functions import TaskFunctions
+
+    made = own.call(name)
+    if not isinstance(made, tuple) or len(made) != 2 or not isinstance(made[0], TaskFunctions):
+        raise InputError(f"task {name}: the function must return jaxicm.tasks.functions.TaskFunctions and parameters")
+    return made
 
 
 def find(name: str) -> Path:

@@ -66,7 +66,7 @@ class Row:
       steps: trained.
       step_s: seconds of a step (CPU seconds on a CPU).
       loss: validation loss after the last step, in the variant's own objective.
-      curve: "quality", "bpp", "psnr" and, if measured, "ms_ssim" lists of that validation.
+      curve: "quality", "bpp", "psnr" and, if measured, "ms_ssim" and "machine" lists of that validation.
       coding: of a lossless codec, what `ablation_lossless.measure_coding` found.
     """
 
@@ -164,7 +164,7 @@ def _train(config: TrainConfig, base: TrainConfig, run: Path, budget_s: float, b
     if not measured:
         raise TrainingError(f"{run}: stopped before step {steps}; the same command goes on")
     last = measured[-1]
-    curve = {key: last[key] for key in ("quality", "bpp", "psnr", "ms_ssim") if key in last}
+    curve = {key: last[key] for key in ("quality", "bpp", "psnr", "ms_ssim", "machine") if key in last}
     result = {"steps": steps, "step_s": budget_s / steps, "loss": last["loss"], "curve": curve}
     if config.lossless is not None:
         result["coding"] = measure_coding(run, config.lossless, corpus.held_out, last["loss"])

@@ -8,7 +8,7 @@ what each adds to the step once XLA has fused what it can.
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,6 +29,7 @@ from jaxicm.train.bench_program import compilations_of, planned, used_memory
 from jaxicm.train.bench_supply import Supply, single_feed
 from jaxicm.train.config import TrainConfig
 from jaxicm.train.corpus import Corpus
+from jaxicm.train.frozen import WithNetworks, machine_look, placed_networks
 from jaxicm.train.mesh import batch_sharding, make_mesh, place_batch, place_whole, replicated, state_sharding
 from jaxicm.train.processes import agreed
 from jaxicm.train.start import random_parameters
@@ -239,19 +240,21 @@ def _split(
 def _passes(config: TrainConfig, mesh: Mesh, state: TrainState) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Compile the forward pass alone, and with the gradient, of a state and data laid out as in the step."""
 
-    def gradient(state: TrainState, data: Data) -> tuple[dict[str, Array], Any]:
+    def gradient(state: TrainState, data: Data, networks: Sequence[Any]) -> tuple[dict[str, Array], Any]:
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         several = mesh if mesh.size > 1 else None
         crops, quality = draw_crops(config, data, key, several), draw_qualities(config, key)
         surrogate = surrogate_at(config, state.step)
-        return compute_gradient(config, state.params, crops, quality, key, surrogate, several)
+        look = machine_look(config, networks, data, state.step)
+        return compute_gradient(config, state.params, crops, quality, key, surrogate, several, look)
 
-    def forward(state: TrainState, data: Data) -> dict[str, Array]:
+    def forward(state: TrainState, data: Data, networks: Sequence[Any]) -> dict[str, Array]:
         # The same program, whose gradient nobody wants: XLA leaves out what only it needs.
-        return gradient(state, data)[0]
+        return gradient(state, data, networks)[0]
 
     layout = state_sharding(mesh, state)
     data = (replicated(mesh), replicated(mesh)) if config.resident else batch_sharding(mesh)
-    compile_pass = partial(jax.jit, in_shardings=(layout, data), compiler_options=training_options() or None)
-    whole = replicated(mesh)
-    return compile_pass(forward, out_shardings=whole), compile_pass(gradient, out_shardings=(whole, layout.params))
+    whole, networks = replicated(mesh), placed_networks(config, mesh)
+    compile_pass = partial(jax.jit, in_shardings=(layout, data, whole), compiler_options=training_options() or None)
+    passes = compile_pass(forward, out_shardings=whole), compile_pass(gradient, out_shardings=(whole, layout.params))
+    return WithNetworks(passes[0], networks), WithNetworks(passes[1], networks)

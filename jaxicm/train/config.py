@@ -13,6 +13,7 @@ from jaxicm.media.files import atomic_write
 from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig
 from jaxicm.train.data_config import DataConfig
 from jaxicm.train.lossless import LosslessTraining
+from jaxicm.train.machine import MachineTraining
 from jaxicm.train.objective_config import ObjectiveConfig
 
 CONFIG_FILE = "config.json"
@@ -109,6 +110,7 @@ class TrainConfig:
       trained_on: what the training pictures are, one line for the weight file.
       model: the networks.
       lossless: train this lossless codec instead; qualities, objective and model are without effect then.
+      machine: train for task networks instead of for eyes; `objective.distortion` is without effect then.
       data, validation, optimizer, objective: see there.
       crop: side of the training crops, a multiple of 64.
       batch: crops in a step, over all devices.
@@ -139,6 +141,7 @@ class TrainConfig:
     trained_on: str = "unnamed pictures"
     model: ImageConfig = field(default_factory=ImageConfig)
     lossless: LosslessTraining | None = None
+    machine: MachineTraining | None = None
     data: DataConfig = field(default_factory=DataConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -30,6 +30,11 @@ class DataConfig:
       min_side: pictures with a side below it are left out, in pixels; 0 takes all that hold a crop.
       min_jpeg_quality: JPEG files below it are left out, in [0, 100] on the scale of the IJG library; 0 takes all.
       min_contrast: crops are drawn again whose luma has a smaller standard deviation, in levels of 8 bit; 0 takes all.
+      annotations: COCO json files with the objects of the pictures, which are found by file name without folders;
+        without any, crops have no labels. A picture without an entry counts as one without objects.
+      objects: places for objects in a crop; the smallest that exceed them are dropped.
+      object_share: share in [0, 1] of the crops of pictures with objects that are placed around one: the middle of an
+        object chosen at random is in the crop.
       loader: "memory" decodes all pictures at the start; "threads" decodes them when they are drawn; "grain" does so in
         `workers` processes of their own. The crops are the same bits.
       workers: threads or processes; 0 reads without any of its own.
@@ -47,6 +52,9 @@ class DataConfig:
     min_side: int = 0
     min_jpeg_quality: int = 0
     min_contrast: float = 0.0
+    annotations: tuple[str, ...] = ()
+    objects: int = 20
+    object_share: float = 0.8
     loader: Literal["memory", "threads", "grain"] = "memory"
     workers: int = 4
     prefetch: int = 4
@@ -62,6 +70,8 @@ class DataConfig:
             ("min_side", self.min_side >= 0, "must not be negative"),
             ("min_jpeg_quality", 0 <= self.min_jpeg_quality <= 100, "must be in [0, 100]"),
             ("min_contrast", 0 <= self.min_contrast < 128, "must be in [0, 128) levels"),
+            ("objects", self.objects >= 1, "must be at least 1"),
+            ("object_share", 0 <= self.object_share <= 1, "must be in [0, 1]"),
             ("workers", self.workers >= 0, "must not be negative (0 has none)"),
             ("prefetch", self.prefetch >= 1, "must be at least 1 batch"),
         ):  # fmt: skip

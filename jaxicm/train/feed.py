@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from jaxicm.errors import ConfigError
+from jaxicm.tasks.targets import pad_objects
+from jaxicm.train.annotations import Batch, Labelled
 from jaxicm.train.sampling import CropSampler, Rejection, Sample
 
 _MOST_REMARKS = 100
@@ -51,7 +53,9 @@ class Slots:
 
 
 class Feed(ABC):
-    """An iterator of batches uint8 `[share, crop, crop, 3]` that begins at a step.
+    """An iterator of batches that begins at a step.
+
+    A batch is an array uint8 `[share, crop, crop, 3]`; in a run with annotations it is `Labelled`.
 
     Args:
         sampler: of the crops.
@@ -74,21 +78,21 @@ class Feed(ABC):
         self._remarks = 0
         self._closed = False
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def __iter__(self) -> Iterator[Batch]:
         return self
 
-    def __next__(self) -> np.ndarray:
+    def __next__(self) -> Batch:
         if self._closed:
             raise ConfigError("the feed of training crops is closed; make a new one")
         try:
-            crops, rejected = self._next_batch()
+            batch, rejected = self._next_batch()
         except BaseException:
             self.close()
             raise
         self._step += 1
         for item in rejected:
             self._remark(item)
-        return crops
+        return batch
 
     def _remark(self, item: Rejection) -> None:
         if item.picture in self._reported or self._remarks > _MOST_REMARKS:
@@ -115,7 +119,7 @@ class Feed(ABC):
         self.close()
 
     @abstractmethod
-    def _next_batch(self) -> tuple[np.ndarray, Sequence[Rejection]]: ...
+    def _next_batch(self) -> tuple[Batch, Sequence[Rejection]]: ...
 
 
 class ThreadFeed(Feed):
@@ -153,15 +157,16 @@ class ThreadFeed(Feed):
                     raise
                 self._warn(f"step {self._step} has waited {_PATIENCE_S:.0f} s for its pictures; is the disk slow?")
 
-    def _next_batch(self) -> tuple[np.ndarray, Sequence[Rejection]]:
+    def _next_batch(self) -> tuple[Batch, Sequence[Rejection]]:
+        places = self._sampler.places
         if self._pool is None:
             first = self._slots.first(self._step)
-            return stack_samples(self._make(range(first, first + self._slots.share)))
+            return stack_samples(self._make(range(first, first + self._slots.share)), places)
         while len(self._queue) < self._prefetch:
             self._submit(self._pool)
         parts = self._queue.popleft()
         self._submit(self._pool)
-        return stack_samples([sample for part in parts for sample in self._wait(part)])
+        return stack_samples([sample for part in parts for sample in self._wait(part)], places)
 
     def close(self) -> None:
         super().close()
@@ -170,9 +175,20 @@ class ThreadFeed(Feed):
         self._queue.clear()
 
 
-def stack_samples(samples: Sequence[Sample]) -> tuple[np.ndarray, tuple[Rejection, ...]]:
-    """Put crops into one array uint8 `[N, crop, crop, 3]`, and collect what was rejected."""
-    return np.stack([sample.crop for sample in samples]), tuple(item for sample in samples for item in sample.rejected)
+def stack_samples(samples: Sequence[Sample], places: int | None) -> tuple[Batch, tuple[Rejection, ...]]:
+    """Put crops into a batch, and collect what was rejected.
+
+    Args:
+        samples: at least one.
+        places: for the objects of a crop; None leaves objects out.
+
+    Returns:
+        uint8 `[N, crop, crop, 3]`, or that and the objects as `Labelled`; and the rejections.
+    """
+    crops = np.stack([sample.crop for sample in samples])
+    objects = [sample.objects for sample in samples]
+    batch = crops if places is None else Labelled(crops, pad_objects(objects, places))
+    return batch, tuple(item for sample in samples for item in sample.rejected)
 
 
 def make_feed(
@@ -202,8 +218,8 @@ def make_feed(
         reported: names of skipped pictures that the user knows of.
 
     Returns:
-        An iterator of uint8 `[batch / process_count, crop, crop, 3]`, the same bits for every loader. Close it, or use
-        it as a context.
+        An iterator of uint8 `[batch / process_count, crop, crop, 3]`, with annotations of `Labelled`, the same bits for
+        every loader. Close it, or use it as a context.
 
     Raises:
         ConfigError: the batch does not divide by the processes.

@@ -17,7 +17,11 @@ from jaxicm.models.complexity import count_macs, count_parameters
 from jaxicm.models.image import ImageConfig, ImageModel
 from jaxicm.models.lossless import LosslessConfig
 from jaxicm.models.lossless_frozen import freeze_model
+from jaxicm.objectives.machine import MACHINE, MachineDistortion
+from jaxicm.train.config import TrainConfig
 
+POINTS = "points"
+"""Folder, in that of a run, of its operating points."""
 _SIDE = 256
 
 
@@ -31,6 +35,7 @@ def freeze_parameters(
     provenance: dict[str, Any],
     curve: list[dict[str, float]] | None = None,
     trained_for: str = "mse",
+    machine: MachineDistortion | None = None,
 ) -> str:
     """Write trained parameters as a weight file.
 
@@ -42,7 +47,8 @@ def freeze_parameters(
       trained_on: one line for `jaxicm models`.
       provenance: run, steps, hours, command and so on; plain data.
       curve: measured points.
-      trained_for: distortion of the training objective.
+      trained_for: distortion of the training objective; "machine" with `machine`.
+      machine: the distortion of a codec for machines.
 
     Returns:
       The digest.
@@ -52,7 +58,7 @@ def freeze_parameters(
     """
     description = {"profile": profile, "parameters": count_parameters(params), "steps": config.steps}
     description |= {"trained_on": trained_on, "curve": curve or [], "config": to_dict(config)}
-    description |= {"trained_for": trained_for}
+    description |= {"trained_for": trained_for, "machine": None if machine is None else to_dict(machine)}
     if isinstance(config, LosslessConfig):
         pixels = freeze_model(params, config)
         kmac = round(pixels.macs_per_pixel() / 1000, 2)
@@ -95,6 +101,34 @@ def kmac_per_pixel(
     return {name: round(count / 1000, 2) for name, count in counts.items()}
 
 
+def write_point(config: TrainConfig, params: dict[str, Any], run: Path, name: str, step: int) -> Path:
+    """Write the parameters of an operating point of a run for machines as a weight file of their own.
+
+    Args:
+      config: of the run.
+      params: averaged, as numpy arrays.
+      run: its folder.
+      name: of the point.
+      step: of the run.
+
+    Returns:
+      `run/points/NAME.safetensors`.
+    """
+    assert config.machine is not None, "only runs for machines have operating points"
+    path = run / POINTS / f"{name}.safetensors"
+    freeze_parameters(
+        params,
+        config.model,
+        path,
+        profile=f"{config.name}-{name}",
+        trained_on=config.trained_on,
+        provenance={"run": config.name, "steps": step, "point": name},
+        trained_for=MACHINE,
+        machine=config.machine.distortion,
+    )
+    return path
+
+
 def freeze(run: Path, out: Path, curve: Path | None = None) -> str:
     """Freeze the averaged parameters of a run's last checkpoint.
 
@@ -117,7 +151,8 @@ def freeze(run: Path, out: Path, curve: Path | None = None) -> str:
         trained_on=config.trained_on,
         provenance=state,
         curve=read_curve(curve) if curve else None,
-        trained_for=config.objective.distortion,
+        trained_for=config.objective.distortion if config.machine is None else MACHINE,
+        machine=None if config.machine is None else config.machine.distortion,
     )
 
 

@@ -4,12 +4,15 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from jaxicm.errors import MissingDependency, TrainingError
+from jaxicm.tasks.targets import Targets
+from jaxicm.train.annotations import Batch, Labelled
 from jaxicm.train.feed import Feed, stack_samples
 from jaxicm.train.sampling import CropSampler, Rejection, Sample
 
@@ -68,10 +71,11 @@ def _leave_signals_to_the_run(index: int, count: int) -> None:
         signal.signal(number, handle)
 
 
-def _stack(samples: Sequence[Sample]) -> tuple[np.ndarray, tuple[tuple[str, str], ...]]:
+def _stack(samples: Sequence[Sample], places: int | None) -> tuple[tuple[Any, ...], tuple[tuple[str, str], ...]]:
     # plain types: grain looks into them for arrays to put into shared memory
-    crops, rejected = stack_samples(samples)
-    return crops, tuple((item.picture, item.reason) for item in rejected)
+    batch, rejected = stack_samples(samples, places)
+    arrays = (batch.crops, *batch.targets) if isinstance(batch, Labelled) else (batch,)
+    return arrays, tuple((item.picture, item.reason) for item in rejected)
 
 
 class GrainFeed(Feed):
@@ -97,15 +101,15 @@ class GrainFeed(Feed):
         crops = grain.MapDataset.range(first * share, _STEPS * share).map(make)
         threads, buffer = -(-_THREADS // max(workers, 1)), -(-prefetch // max(workers, 1))
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=buffer)
-        batches = crops.batch(share, batch_fn=_stack).to_iter_dataset(options)
+        batches = crops.batch(share, batch_fn=partial(_stack, places=self._sampler.places)).to_iter_dataset(options)
         if workers:
             processes = grain.MultiprocessingOptions(workers, per_worker_buffer_size=buffer)
             batches = batches.mp_prefetch(processes, worker_init_fn=_leave_signals_to_the_run)
         self._batches = iter(batches)
 
-    def _next_batch(self) -> tuple[np.ndarray, Sequence[Rejection]]:
+    def _next_batch(self) -> tuple[Batch, Sequence[Rejection]]:
         try:
-            crops, rejected = next(self._batches)
+            arrays, rejected = next(self._batches)
         except RuntimeError as error:
             if "Worker process was terminated" not in str(error):
                 raise
@@ -113,7 +117,9 @@ class GrainFeed(Feed):
                 "a process that reads training pictures ended without a message, perhaps for want of memory; lower"
                 " data.workers or data.prefetch and go on with --resume"
             ) from error
-        return np.asarray(crops), [Rejection(*item) for item in rejected]
+        crops, *targets = map(np.asarray, arrays)
+        batch = Labelled(crops, Targets(*targets)) if targets else crops
+        return batch, [Rejection(*item) for item in rejected]
 
     def close(self) -> None:
         if not self._closed:

@@ -23,8 +23,10 @@ from jaxicm.train.checkpoints import Checkpoints
 from jaxicm.train.config import CONFIG_FILE, TrainConfig, save_run_config
 from jaxicm.train.corpus import Corpus, prepare_data
 from jaxicm.train.feed import Feed, check_state
+from jaxicm.train.freeze import write_point
 from jaxicm.train.log import RunLog
-from jaxicm.train.mesh import make_mesh, place_batch, place_whole, state_sharding
+from jaxicm.train.machine import point_steps
+from jaxicm.train.mesh import gather, make_mesh, place_batch, place_whole, state_sharding
 from jaxicm.train.processes import agreed, is_writer, preempted
 from jaxicm.train.start import start_parameters
 from jaxicm.train.step import Data, TrainState, compile_step, start_state
@@ -80,7 +82,7 @@ def train_run(config: TrainConfig, run: Path, *, resume: bool = False, quiet: bo
         _log_start(config, mesh, corpus, state, log)
         step = compile_step(config, mesh, layout)
         validation = Validation(config, mesh, corpus.held_out) if len(corpus.held_out) else None
-        _run_steps(corpus, run, begun, state, step, _batches(mesh, corpus, feed), validation, checkpoints, log)
+        _run_steps(corpus, run, mesh, begun, state, step, _batches(mesh, corpus, feed), validation, checkpoints, log)
     finally:
         if feed is not None:
             feed.close()
@@ -157,6 +159,7 @@ class _Clock:
 def _run_steps(
     corpus: Corpus,
     run: Path,
+    mesh: Mesh,
     begun: float,
     state: TrainState,
     step_function: Callable[[TrainState, Data], tuple[TrainState, dict[str, jax.Array]]],
@@ -166,7 +169,7 @@ def _run_steps(
     log: RunLog,
 ) -> None:
     config, step = corpus.config, int(state.step)
-    first = step
+    first, points = step, point_steps(config.machine)
     queue: deque[dict[str, jax.Array]] = deque()
     window: list[dict[str, float]] = []
     logged_at, clock = time.monotonic(), _Clock(config, begun)
@@ -211,6 +214,11 @@ def _run_steps(
                 window.clear()
             if step % config.validation.every == 0 and step < config.steps:
                 validate()
+            if step in points:
+                averaged = gather(mesh, state.ema)
+                if is_writer():
+                    write_point(config, averaged, run, points[step], step)
+                log.event("point", step, {"name": points[step]})
             due, over = clock.decide(step)
             if due:
                 save()
@@ -236,13 +244,14 @@ def summary(window: Sequence[dict[str, float]]) -> dict[str, float]:
       window: metrics of `train_step`, at least one step.
 
     Returns:
-      Means of loss, bpp and gradient_norm, PSNR in dB of the mean squared error, the last learning rate, and how many
-      steps were skipped.
+      Means of loss, bpp, gradient_norm and, of a codec for machines, machine; PSNR in dB of the mean squared error, the
+      last learning rate, and how many steps were skipped.
     """
     counted = [metrics for metrics in window if not metrics["skipped"]]
     result: dict[str, float] = {"skipped": len(window) - len(counted), "learning_rate": window[-1]["learning_rate"]}
     if counted:
         mean = {key: float(np.mean([metrics[key] for metrics in counted])) for key in counted[0]}
-        result = {key: mean[key] for key in ("loss", "bpp", "mse", "gradient_norm")} | result
+        kept = ("loss", "bpp", "mse", "machine", "gradient_norm")
+        result = {key: mean[key] for key in kept if key in mean} | result
         result["psnr"] = float(-10 * np.log10(max(mean["mse"], 1e-10)))
     return result

@@ -5,6 +5,7 @@ The mesh has two axes. Batches are divided over both; large parameters are divid
 parameters divided inside a host, say, and repeated over hosts. The compiler inserts the messages.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -70,19 +71,20 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(BATCH))
 
 
-def place_batch(mesh: Mesh, local: np.ndarray) -> jax.Array:
+def place_batch(mesh: Mesh, local: Any) -> Any:
     """Put this process's part of a batch on its devices.
 
     Args:
         mesh: of the devices.
-        local: `[B / processes, ...]`, the rows that follow those of the process before.
+        local: array or tree of arrays `[B / processes, ...]`, the rows that follow those of the process before.
 
     Returns:
-        The global array `[B, ...]`, divided over all devices.
+        The global arrays `[B, ...]`, divided over all devices.
     """
     if jax.process_count() == 1:
         return jax.device_put(local, batch_sharding(mesh))
-    return jax.make_array_from_process_local_data(batch_sharding(mesh), local)
+    place = partial(jax.make_array_from_process_local_data, batch_sharding(mesh))
+    return jax.tree.map(place, local)
 
 
 def place_whole(mesh: Mesh, tree: Any, layout: Any = None) -> Any:
@@ -105,6 +107,11 @@ def place_whole(mesh: Mesh, tree: Any, layout: Any = None) -> Any:
         return jax.make_array_from_callback(host.shape, where, lambda index: host[index])
 
     return jax.tree.map(place, tree, layout)
+
+
+def gather(mesh: Mesh, tree: Any) -> Any:
+    """Bring arrays, divided in whatever way, to every process as numpy arrays; all processes take part."""
+    return jax.tree.map(np.asarray, jax.jit(lambda leaves: leaves, out_shardings=replicated(mesh))(tree))
 
 
 def state_sharding(mesh: Mesh, state: Any) -> Any:

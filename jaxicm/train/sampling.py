@@ -6,7 +6,7 @@ same crops, and going on at a step needs no state but its number.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -15,6 +15,10 @@ from jaxicm.errors import ConfigError, InputError
 from jaxicm.train.data_config import DataConfig
 from jaxicm.train.jpeg_quality import jpeg_quality
 from jaxicm.train.sources import PictureSource, digest
+
+if TYPE_CHECKING:
+    from jaxicm.tasks.targets import Objects
+    from jaxicm.train.annotations import Annotations, PictureObjects
 
 MIXTURE_ENTRIES = 1024
 """Length of the table that says which source each crop is taken of: shares are rounded to 1/1024."""
@@ -98,6 +102,36 @@ class Rejection:
     reason: str
 
 
+class CropView(NamedTuple):
+    """What of a picture a crop shows: a square, resized, then mirrored, then transposed.
+
+    Attributes:
+        top: of the square, in pixels of the picture.
+        left: of the square.
+        side: of the square.
+        crop: side of the crop in its own pixels.
+        mirrored: left and right are exchanged.
+        transposed: rows and columns are exchanged.
+    """
+
+    top: int
+    left: int
+    side: int
+    crop: int
+    mirrored: bool = False
+    transposed: bool = False
+
+    def cut(self, picture: np.ndarray) -> np.ndarray:
+        """Make the crop uint8 `[crop, crop, 3]` of a picture uint8 `[H, W, 3]`."""
+        region = picture[self.top : self.top + self.side, self.left : self.left + self.side]
+        if self.side != self.crop:
+            size = (self.crop, self.crop)
+            region = np.asarray(Image.fromarray(np.ascontiguousarray(region)).resize(size, Image.Resampling.LANCZOS))
+        region = region[:, ::-1] if self.mirrored else region
+        region = region.swapaxes(0, 1) if self.transposed else region
+        return np.ascontiguousarray(region)
+
+
 @dataclass(frozen=True)
 class Sample:
     """A crop, and what was rejected on the way to it.
@@ -105,10 +139,12 @@ class Sample:
     Attributes:
         crop: uint8 `[crop, crop, 3]`.
         rejected: pictures drawn before it and left out, but not those that only gave a crop of too little contrast.
+        objects: in the crop, at most `data.objects`; None where they are not known.
     """
 
     crop: np.ndarray
     rejected: tuple[Rejection, ...] = ()
+    objects: "Objects | None" = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +159,7 @@ class CropSampler:
         data: filters and variations.
         crop: side of a crop in pixels.
         seed: of everything that is drawn.
+        annotations: the objects of the pictures; None where crops have no labels.
     """
 
     sources: tuple[PictureSource, ...]
@@ -130,6 +167,7 @@ class CropSampler:
     data: DataConfig
     crop: int
     seed: int = 0
+    annotations: "Annotations | None" = None
     _mixture: Mixture = field(init=False, repr=False, compare=False)
     _judged: dict[tuple[int, int], Rejection | None] = field(
         init=False, repr=False, compare=False, default_factory=dict
@@ -156,6 +194,9 @@ class CropSampler:
         """Return what the crops depend on besides the pictures, as plain data."""
         names = ("smallest_scale", "unscaled", "flip", "transpose", "min_side", "min_jpeg_quality", "min_contrast")
         values = {f"data.{name}": getattr(self.data, name) for name in names}
+        if self.annotations is not None:
+            values["data.annotations"] = self.annotations.fingerprint
+            values |= {f"data.{name}": getattr(self.data, name) for name in ("objects", "object_share")}
         return {"seed": self.seed, "crop": self.crop, "data.weights": list(self.data.weights)} | values
 
     def sample(self, index: int) -> Sample:
@@ -165,7 +206,7 @@ class CropSampler:
             index: its number in the run.
 
         Returns:
-            The crop, the same wherever it is made.
+            The crop and the objects in it, the same wherever they are made.
 
         Raises:
             ConfigError: the filters or broken pictures leave nothing in hundreds of draws.
@@ -179,10 +220,13 @@ class CropSampler:
             if isinstance(found, Rejection):
                 rejected.append(found)
             else:
-                crop = self._cut(found, rng)
+                labels = self._labels(source, picture)
+                view = self._draw_view(found.shape, labels, rng)
+                crop = view.cut(found)
                 contrast = luma_deviation(crop) if self.data.min_contrast else 0.0
                 if contrast >= self.data.min_contrast:
-                    return Sample(crop, tuple(dict.fromkeys(rejected)))
+                    objects = None if labels is None or labels.size is None else labels.in_crop(view, self.data.objects)
+                    return Sample(crop, tuple(dict.fromkeys(rejected)), objects)
                 reason = f"a crop has the contrast {contrast:.1f}, below data.min_contrast={self.data.min_contrast:g}"
                 flat.append(Rejection(self.sources[source].describe(picture), reason))
             picture = int(rng.integers(len(self.sources[source])))
@@ -202,11 +246,12 @@ class CropSampler:
         if known is not None:
             return known
         pictures = self.sources[source]
+        first = (source, picture) not in self._judged
         try:
-            reason = None if (source, picture) in self._judged else self._quality_reason(pictures, picture)
+            reason = self._quality_reason(pictures, picture) if first else None
             if reason is None:
                 pixels = pictures.picture(picture)
-                reason = self._size_reason(pixels)
+                reason = self._size_reason(pixels, self._labels(source, picture) if first else None)
                 if reason is None:
                     self._judged[source, picture] = None
                     return pixels
@@ -214,6 +259,11 @@ class CropSampler:
             reason = str(error).removeprefix(f"{pictures.describe(picture)}: ")
         verdict = self._judged[source, picture] = Rejection(pictures.describe(picture), reason)
         return verdict
+
+    @property
+    def places(self) -> int | None:
+        """For the objects of a crop; None in a run without annotations."""
+        return None if self.annotations is None else self.data.objects
 
     def _quality_reason(self, pictures: PictureSource, picture: int) -> str | None:
         limit = self.data.min_jpeg_quality
@@ -223,29 +273,37 @@ class CropSampler:
             return None
         return f"JPEG quality {quality}, below data.min_jpeg_quality={limit}"
 
-    def _size_reason(self, pixels: np.ndarray) -> str | None:
+    def _size_reason(self, pixels: np.ndarray, labels: "PictureObjects | None") -> str | None:
         side = max(self.crop, self.data.min_side)
-        if min(pixels.shape[:2]) >= side:
-            return None
-        rule = f"the crop of {side}" if side == self.crop else f"data.min_side={side}"
-        return f"{pixels.shape[1]}x{pixels.shape[0]} pixels, smaller than {rule}"
+        height, width = pixels.shape[:2]
+        if min(height, width) < side:
+            rule = f"the crop of {side}" if side == self.crop else f"data.min_side={side}"
+            return f"{width}x{height} pixels, smaller than {rule}"
+        if labels is not None and labels.size not in (None, (height, width)):
+            return f"{width}x{height} pixels, but {labels.size[1]}x{labels.size[0]} in data.annotations"
+        return None
 
-    def _cut(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _labels(self, source: int, picture: int) -> "PictureObjects | None":
+        if self.annotations is None:
+            return None
+        return self.annotations.objects(self.sources[source].describe(picture))
+
+    def _draw_view(self, shape: tuple[int, ...], labels: "PictureObjects | None", rng: np.random.Generator) -> CropView:
         data, crop = self.data, self.crop
         keep, position = rng.random(2)
         scale = 1.0 if keep < data.unscaled else float(data.smallest_scale**position)
-        side = min(max(crop, round(crop / scale)), *picture.shape[:2])
-        top = rng.integers(picture.shape[0] - side + 1)
-        left = rng.integers(picture.shape[1] - side + 1)
-        mirrored, swapped = rng.random(2) < 0.5
-        region = picture[top : top + side, left : left + side]
-        if side != crop:
-            region = np.asarray(
-                Image.fromarray(np.ascontiguousarray(region)).resize((crop, crop), Image.Resampling.LANCZOS)
+        side = min(max(crop, round(crop / scale)), *shape[:2])
+        # without objects nothing more is drawn than in a run without labels, which thereby keeps its crops
+        if labels is not None and len(labels.boxes) and rng.random() < data.object_share:
+            x0, y0, x1, y1 = labels.boxes[rng.integers(len(labels.boxes))].tolist()
+            top, left = (
+                int(rng.integers(max(0, centre - side + 1), min(length - side, centre) + 1))
+                for centre, length in zip((int((y0 + y1) / 2), int((x0 + x1) / 2)), shape[:2], strict=True)
             )
-        region = region[:, ::-1] if mirrored and data.flip else region
-        region = region.swapaxes(0, 1) if swapped and data.transpose else region
-        return np.ascontiguousarray(region)
+        else:
+            top, left = (int(rng.integers(length - side + 1)) for length in shape[:2])
+        mirrored, swapped = (rng.random(2) < 0.5).tolist()
+        return CropView(top, left, side, crop, mirrored and data.flip, swapped and data.transpose)
 
     def _nothing_left(self, source: int, rejected: Sequence[Rejection]) -> str:
         names = {item.picture: item for item in rejected}

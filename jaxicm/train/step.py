@@ -1,7 +1,8 @@
 """The training step as a pure function, and its compiled form over a mesh."""
 
+import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -14,8 +15,12 @@ from jaxicm.entropy.surrogate import ROUNDED, Surrogate
 from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageModel, lambda_of_quality
 from jaxicm.objectives.ms_ssim import ms_ssim
 from jaxicm.objectives.rate_distortion import RateDistortion, rate_distortion
+from jaxicm.tasks.targets import Targets
+from jaxicm.train.annotations import Labelled
 from jaxicm.train.config import TrainConfig
+from jaxicm.train.frozen import WithNetworks, machine_look, placed_networks
 from jaxicm.train.lossless import lossless_loss
+from jaxicm.train.machine import Look, machine_loss, without_labels
 from jaxicm.train.mesh import BATCH, batch_sharding, replicated, state_sharding
 from jaxicm.train.optimizer import learning_rate, make_optimizer
 from jaxicm.train.precision import bfloat16_convolutions
@@ -24,8 +29,9 @@ from jaxicm.train.resident import resident_crops
 EMA_WARMUP = 10
 """The average follows the parameters closely at first: its decay is (step + 1) / (step + EMA_WARMUP) until `ema`."""
 
-Data = Array | tuple[Array, Array]
-"""Crops uint8 `[B, crop, crop, 3]`; or resident pictures uint8 `[N, H, W, 3]` and their sizes int32 `[N, 2]`."""
+Data = Array | Labelled | tuple[Array, Array]
+"""Crops uint8 `[B, crop, crop, 3]`, perhaps with their objects; or resident pictures uint8 `[N, H, W, 3]` and their
+sizes int32 `[N, 2]`."""
 
 
 class TrainState(NamedTuple):
@@ -83,6 +89,7 @@ def compute_loss(
     surrogate: Surrogate = ROUNDED,
     *,
     vary: bool = False,
+    look: Look | None = None,
 ) -> tuple[RateDistortion, Array]:
     """Run the model on crops.
 
@@ -94,6 +101,7 @@ def compute_loss(
       key: of the noise, if the surrogate or the probability model has any.
       surrogate: what stands for rounding; by default what the file will hold.
       vary: crops as the training of a lossless codec does.
+      look: of task networks, for a codec for machines.
 
     Returns:
       The terms of the loss and the decoded pictures float32 `[B, H, W, 3]`.
@@ -105,19 +113,29 @@ def compute_loss(
     with bfloat16_convolutions(config.precision == "bfloat16"):
         x_hat, bits = cast(tuple[Array, Array], model.apply({"params": params}, x, quality, key, surrogate))
     x_hat = x_hat.astype(jnp.float32)
-    return _terms(config, x, x_hat, bits, quality), x_hat
+    return _terms(config, x, x_hat, bits, quality, look), x_hat
 
 
-def _terms(config: TrainConfig, x: Array, x_hat: Array, bits: Array, quality: Array) -> RateDistortion:
+def _terms(
+    config: TrainConfig, x: Array, x_hat: Array, bits: Array, quality: Array, look: Look | None
+) -> RateDistortion:
     trade_off = lambda_of_quality(config.model, quality)
-    objective = config.objective
-    return rate_distortion(
-        x, x_hat, bits, trade_off, weight_exponent=objective.weight_exponent, kind=objective.distortion
-    )
+    exponent = config.objective.weight_exponent
+    if config.machine is not None:
+        assert look is not None, "the networks of a codec for machines"
+        return machine_loss(config.machine, look, x, x_hat, bits, quality, trade_off, exponent)
+    return rate_distortion(x, x_hat, bits, trade_off, weight_exponent=exponent, kind=config.objective.distortion)
 
 
 def compute_gradient(
-    config: TrainConfig, params: Any, crops: Array, quality: Array, key: Array, surrogate: Surrogate, mesh: Mesh | None
+    config: TrainConfig,
+    params: Any,
+    crops: Array,
+    quality: Array,
+    key: Array,
+    surrogate: Surrogate,
+    mesh: Mesh | None,
+    look: Look | None = None,
 ) -> tuple[dict[str, Array], Any]:
     """Compute the mean loss of a batch and its gradient, in `accumulate` parts one after the other.
 
@@ -129,20 +147,26 @@ def compute_gradient(
       key: of the noise; each part has its own.
       surrogate: what stands for rounding.
       mesh: of the devices, if there are several.
+      look: of task networks, for a codec for machines.
 
     Returns:
-      Means over the batch ("loss", "bpp", "mse") and the gradient, a tree like `params`.
+      Means over the batch ("loss", "bpp", "mse", and "machine" of a codec for machines) and the gradient, a tree like
+      `params`.
     """
+    targets = None if look is None else look.targets
 
-    def mean_loss(params: Any, crops: Array, quality: Array, key: Array) -> tuple[Array, dict[str, Array]]:
-        terms, _ = compute_loss(config, params, crops, quality, key, surrogate, vary=True)
-        means = {"loss": terms.loss.mean(), "bpp": terms.bpp.mean(), "mse": terms.mse.mean()}
+    def mean_loss(
+        params: Any, crops: Array, quality: Array, key: Array, targets: Targets | None
+    ) -> tuple[Array, dict[str, Array]]:
+        looking = None if look is None else look._replace(targets=targets)
+        terms, _ = compute_loss(config, params, crops, quality, key, surrogate, vary=True, look=looking)
+        means = {name: term.mean() for name, term in terms._asdict().items() if term is not None}
         return means["loss"], means
 
     gradient_of = jax.grad(mean_loss, has_aux=True)
     parts = config.accumulate
     if parts == 1:
-        gradient, means = gradient_of(params, crops, quality, key)
+        gradient, means = gradient_of(params, crops, quality, key, targets)
         return means, gradient
     devices = 1 if mesh is None else mesh.size
 
@@ -153,13 +177,15 @@ def compute_gradient(
         layout = None if mesh is None else NamedSharding(mesh, PartitionSpec(None, BATCH))
         return rows if layout is None else jax.lax.with_sharding_constraint(rows, layout)
 
-    def add(total: Any, part: tuple[Array, Array, Array]) -> tuple[Any, None]:
+    def add(total: Any, part: tuple[Array, Array, Array, Targets | None]) -> tuple[Any, None]:
         gradient, means = gradient_of(params, *part)
         return jax.tree.map(lambda a, b: a + b / parts, total, (means, gradient)), None
 
     zeros = jax.tree.map(jnp.zeros_like, params)
-    start = ({name: jnp.zeros(()) for name in ("loss", "bpp", "mse")}, zeros)
-    total, _ = jax.lax.scan(add, start, (divide(crops), divide(quality), jax.random.split(key, parts)))
+    names = ("loss", "bpp", "mse", *(() if look is None else ("machine",)))
+    start = ({name: jnp.zeros(()) for name in names}, zeros)
+    rows = (divide(crops), divide(quality), jax.random.split(key, parts), jax.tree.map(divide, targets))
+    total, _ = jax.lax.scan(add, start, rows)
     return total
 
 
@@ -169,7 +195,7 @@ def global_norm(tree: Any) -> Array:
 
 
 def train_step(
-    config: TrainConfig, state: TrainState, data: Data, mesh: Mesh | None = None
+    config: TrainConfig, state: TrainState, data: Data, mesh: Mesh | None = None, networks: Sequence[Any] = ()
 ) -> tuple[TrainState, dict[str, Array]]:
     """Do one step.
 
@@ -178,18 +204,20 @@ def train_step(
     Args:
       config: of the run.
       state: before the step.
-      data: crops, or resident pictures.
+      data: crops, perhaps with their objects, or resident pictures.
       mesh: of the devices, if there are several.
+      networks: parameters of the task networks, for a codec for machines.
 
     Returns:
-      The state after it, and scalars: loss, bpp, mse, learning_rate, gradient_norm, skipped.
+      The state after it, and scalars: loss, bpp, mse, learning_rate, gradient_norm, skipped, and machine of a codec for
+      machines.
     """
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     crop_key, quality_key, noise_key = jax.random.split(key, 3)
     crops = draw_crops(config, data, crop_key, mesh)
     quality = draw_qualities(config, quality_key)
-    surrogate = surrogate_at(config, state.step)
-    means, gradient = compute_gradient(config, state.params, crops, quality, noise_key, surrogate, mesh)
+    surrogate, look = surrogate_at(config, state.step), machine_look(config, networks, data, state.step)
+    means, gradient = compute_gradient(config, state.params, crops, quality, noise_key, surrogate, mesh, look)
     norm = global_norm(gradient)
     finite = jnp.isfinite(means["loss"]) & jnp.isfinite(norm)
     rate = learning_rate(config.optimizer, config.steps, state.step)
@@ -209,6 +237,8 @@ def train_step(
 
 def draw_crops(config: TrainConfig, data: Data, key: Array, mesh: Mesh | None) -> Array:
     """Return the crops of a step uint8 `[B, crop, crop, 3]`: as they are given, or drawn from resident pictures."""
+    if isinstance(data, Labelled):
+        return data.crops
     if not isinstance(data, tuple):
         return data
     vary = config.data
@@ -237,20 +267,24 @@ def compile_step(
 
     Returns:
       `train_step` of state and data.
+
+    Raises:
+      InputError, MissingDependency: as `placed_networks`.
     """
     layout = state_sharding(mesh, state)
     data = (replicated(mesh), replicated(mesh)) if config.resident else batch_sharding(mesh)
 
-    def step(state: TrainState, data: Data) -> tuple[TrainState, dict[str, Array]]:
-        return train_step(config, state, data, mesh if mesh.size > 1 else None)
+    def step(state: TrainState, data: Data, networks: Sequence[Any]) -> tuple[TrainState, dict[str, Array]]:
+        return train_step(config, state, data, mesh if mesh.size > 1 else None, networks)
 
-    return jax.jit(
+    compiled = jax.jit(
         step,
-        in_shardings=(layout, data),
+        in_shardings=(layout, data, replicated(mesh)),
         out_shardings=(layout, replicated(mesh)),
         donate_argnums=0,
         compiler_options=training_options() or None,
     )
+    return WithNetworks(compiled, placed_networks(config, mesh))
 
 
 def compile_validation(config: TrainConfig, mesh: Mesh) -> Callable[..., tuple[RateDistortion, Array | None, Array]]:
@@ -262,18 +296,25 @@ def compile_validation(config: TrainConfig, mesh: Mesh) -> Callable[..., tuple[R
 
     Returns:
       A function of parameters, crops uint8 `[B, H, W, 3]` and quality `[B]`; it returns the terms of the loss (`[B]`
-      each, the rate as the model estimates it), MS-SSIM `[B]` if `validation.ms_ssim`, and the decoded pictures uint8.
+      each; the rate as the model estimates it; that of a codec for machines without labels and at the last epoch's
+      weights), MS-SSIM `[B]` if `validation.ms_ssim`, and the decoded pictures uint8.
     """
 
+    if config.machine is not None:
+        config = dataclasses.replace(config, machine=without_labels(config.machine))
+
     @functools.partial(jax.jit, out_shardings=replicated(mesh), compiler_options=training_options() or None)
-    def validate(params: Any, crops: Array, quality: Array) -> tuple[RateDistortion, Array | None, Array]:
-        terms, x_hat = compute_loss(config, params, crops, quality, jax.random.key(1))
+    def validate(
+        params: Any, crops: Array, quality: Array, networks: Sequence[Any]
+    ) -> tuple[RateDistortion, Array | None, Array]:
+        look = Look(networks, None, config.steps) if config.machine is not None else None
+        terms, x_hat = compute_loss(config, params, crops, quality, jax.random.key(1), look=look)
         decoded = jnp.round(jnp.clip(x_hat, 0, 1) * 255)
         bits = terms.bpp * crops.shape[1] * crops.shape[2]
         x = crops.astype(jnp.float32) / 255
         similarity = ms_ssim(x, decoded / 255) if config.validation.ms_ssim else None
         if config.lossless is None:
-            terms = _terms(config, x, decoded / 255, bits, quality)
+            terms = _terms(config, x, decoded / 255, bits, quality, look)
         return terms, similarity, decoded.astype(jnp.uint8)
 
-    return validate
+    return WithNetworks(validate, placed_networks(config, mesh))

@@ -54,21 +54,25 @@ class Validation:
 
         Returns:
           "loss", the mean over pictures and qualities, and lists over the qualities: "quality", "bpp", "psnr" (dB, mean
-          over the pictures), and "ms_ssim" (mean) if the configuration asks for it.
+          over the pictures), "ms_ssim" (mean) if the configuration asks for it, and "machine" of a codec for machines.
         """
         qualities = self._config.validation.qualities
-        losses, rates, decibels, similarities = [], [], [], []
+        losses, rates, decibels, similarities, seen = [], [], [], [], []
         for quality in qualities:
             found = [(terms, similarity) for terms, similarity, _ in self._batches(params, self._pictures, quality)]
             losses.append(np.concatenate([terms.loss for terms, _ in found]).mean(dtype=np.float64))
             rates.append(np.concatenate([terms.bpp for terms, _ in found]).mean(dtype=np.float64))
             mse = np.concatenate([terms.mse for terms, _ in found]).astype(np.float64)
             decibels.append(float(np.mean(-10 * np.log10(np.maximum(mse, 1e-10)))))
+            if self._config.machine is not None:
+                seen.append(np.concatenate([terms.machine for terms, _ in found]).mean(dtype=np.float64))
             if self._config.validation.ms_ssim:
                 similarities.append(np.concatenate([similarity for _, similarity in found]).mean(dtype=np.float64))
         rounded = {"bpp": [round(float(rate), 5) for rate in rates], "psnr": [round(db, 4) for db in decibels]}
         if similarities:
             rounded["ms_ssim"] = [round(float(value), 6) for value in similarities]
+        if seen:
+            rounded["machine"] = [round(float(value), 6) for value in seen]
         return {"loss": float(np.mean(losses)), "quality": list(qualities), **rounded}
 
     def write_pictures(self, params: Any, run: Path, step: int) -> list[Path]:

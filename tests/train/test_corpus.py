@@ -1,6 +1,7 @@
 """The pictures of a run: opened, held out, and checked before time is spent."""
 
 import dataclasses
+import json
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from jaxicm.errors import ConfigError, MissingDependency
+from jaxicm.train.annotations import Labelled
 from jaxicm.train.config import DataConfig, TrainConfig
 from jaxicm.train.corpus import MOST_HELD_OUT, Corpus, prepare_data
 
@@ -42,6 +44,55 @@ def test_every_loader_feeds_the_same_crops(config: TrainConfig):
     np.testing.assert_array_equal(batches(loader="threads", workers=2), expected)
     pytest.importorskip("grain")
     np.testing.assert_array_equal(batches(loader="grain", workers=0), expected)
+
+
+def label(path: Path, *names: str) -> str:
+    """Write annotations of pictures of 128x96: a cat in each."""
+    images = [{"id": number, "file_name": name, "height": 96, "width": 128} for number, name in enumerate(names)]
+    annotations = [{"image_id": number, "category_id": 5, "bbox": [8, 8, 80, 80]} for number in range(len(names))]
+    document = {"images": images, "annotations": annotations, "categories": [{"id": 5, "name": "cat"}]}
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+@pytest.mark.parametrize("loader", ["memory", "threads"])
+def test_labels_come_with_the_crops(config: TrainConfig, tmp_path: Path, loader):
+    every = label(tmp_path / "every.json", *(f"p{number:04d}.png" for number in range(8)))
+    remarks: list[str] = []
+    corpus = prepare(config, remarks.append, annotations=(every,), objects=4, loader=loader)
+    with corpus.feed(warn=remarks.append) as feed:
+        batch = next(feed)
+        assert feed.state() == corpus.state(1)
+    assert isinstance(batch, Labelled) and batch.crops.shape == (8, 64, 64, 3)
+    assert batch.targets.boxes.shape == (8, 4, 4) and batch.targets.real.any(axis=1).sum() > 4
+    assert set(batch.targets.classes[batch.targets.real]) == {15}
+    assert not remarks
+    np.testing.assert_array_equal(corpus.statistics_crops(5), prepare(config).statistics_crops(5))
+
+
+def test_partly_labelled_pictures_are_told(config: TrainConfig, tmp_path: Path):
+    files = label(tmp_path / "a.json", "p0001.png"), label(tmp_path / "b.json", "p0004.png", "p0007.png", "other.png")
+    remarks: list[str] = []
+    corpus = prepare(config, remarks.append, ["*%4"], annotations=files)  # p0004.png is held out
+    assert remarks == ["2 of 6 pictures are labelled; losses with labels leave out the others"]
+    with corpus.feed() as feed:
+        assert isinstance(next(feed), Labelled)
+
+
+def test_annotations_that_do_not_serve_are_found_before_time_is_spent(config: TrainConfig, tmp_path: Path):
+    other = label(tmp_path / "other.json", "q.jpg")
+    with pytest.raises(
+        ConfigError, match=r"other\.json: no entry for any of the 8 pictures, for instance .*p0000\.png"
+    ):
+        prepare(config, annotations=(other,))
+    with pytest.raises(ConfigError, match=r"none\.json: cannot be read"):
+        prepare(config, annotations=(str(tmp_path / "none.json"),))
+    (tmp_path / "cut.json").write_text('{"images": [')
+    with pytest.raises(ConfigError, match=r"cut\.json: no json"):
+        prepare(config, annotations=(str(tmp_path / "cut.json"),))
+    mine = label(tmp_path / "mine.json", "p0001.png")
+    with pytest.raises(ConfigError, match=r"data\.annotations needs the loader: .* train without --resident"):
+        prepare(dataclasses.replace(config, resident=True), annotations=(mine,))
 
 
 def test_broken_pictures_are_told_once(config: TrainConfig, picture_folder: Path, tmp_path: Path):

@@ -19,6 +19,8 @@ from jaxicm.train.data_config import DataConfig
         ({"min_jpeg_quality": 101}, r"data.min_jpeg_quality: found 101, must be in \[0, 100\]"),
         ({"min_side": -1}, "data.min_side"),
         ({"min_contrast": -1.0}, "data.min_contrast"),
+        ({"objects": 0}, "data.objects: found 0, must be at least 1"),
+        ({"object_share": 1.1}, r"data.object_share: found 1.1, must be in \[0, 1\]"),
         ({"workers": -1}, "data.workers"),
         ({"prefetch": 0}, "data.prefetch"),
         ({"weights": (1.0, 0.0)}, "data.weights.*above 0"),
@@ -35,6 +37,8 @@ def test_settings_are_changed_by_words_and_survive_json(config: TrainConfig):
     changed = apply_overrides(config, words)
     assert changed.data.loader == "grain" and changed.data.weights == (3.0,) and changed.data.workers == 2
     assert from_dict(TrainConfig, to_dict(changed)) == changed
+    changed = apply_overrides(config, ["data.annotations=a.json", "data.objects=9", "data.object_share=0.5"])
+    assert (changed.data.annotations, changed.data.objects, changed.data.object_share) == (("a.json",), 9, 0.5)
     with pytest.raises(ConfigError, match="memory, threads, grain"):
         apply_overrides(config, ["data.loader=torch"])
 

@@ -1,5 +1,6 @@
 """Batches: the same bits from every loader, any number of processes and after resuming; errors come through."""
 
+import dataclasses
 import functools
 import json
 import multiprocessing
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 from jaxicm.errors import ConfigError, InputError, MissingDependency, TrainingError
+from jaxicm.train.annotations import Annotations, Labelled
 from jaxicm.train.data import select_files
 from jaxicm.train.data_config import DataConfig
 from jaxicm.train.feed import check_state, feed_state, make_feed
@@ -46,6 +48,29 @@ def expected(sampler: CropSampler) -> np.ndarray:
     return np.stack([sampler.sample(number).crop for number in range(60)]).reshape(10, 6, 32, 32, 3)
 
 
+@pytest.fixture(scope="module")
+def labelled(sampler: CropSampler, tmp_path_factory: pytest.TempPathFactory) -> CropSampler:
+    """The same pictures; the first has three objects, the second one, no other has an entry."""
+    images = [{"id": number, "file_name": f"p{number:04d}.png", "height": 96, "width": 128} for number in range(2)]
+    stripes = [int(run) for run in np.diff([0, *range(1000, 9000, 100), 96 * 128])]
+    annotations = [
+        {"image_id": 0, "category_id": 1, "bbox": [10, 12, 20, 24], "segmentation": [[10, 12, 30, 12, 10, 36]]},
+        {"image_id": 0, "category_id": 1, "bbox": [24, 30, 14, 14]},
+        {"image_id": 0, "category_id": 2, "bbox": [14, 10, 12, 13]},
+        {
+            "image_id": 1,
+            "category_id": 2,
+            "bbox": [19, 20, 38, 36],
+            "segmentation": {"size": [96, 128], "counts": stripes},
+        },
+    ]
+    categories = [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}]
+    path = tmp_path_factory.mktemp("labels") / "labels.json"
+    path.write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    data = dataclasses.replace(sampler.data, objects=2)
+    return dataclasses.replace(sampler, data=data, annotations=Annotations([path]))
+
+
 def ignore(line: str) -> None:
     del line
 
@@ -69,6 +94,42 @@ def test_grain_makes_the_batches_of_the_sampler(sampler: CropSampler, expected: 
     np.testing.assert_array_equal(take(sampler, 8, **settings), expected[2:])
     # from worker processes too, once a picture
     assert len(remarks) == 1 and "cut.png: damaged" in remarks[0] and remarks[0].startswith("skipped: ")
+
+
+@pytest.mark.parametrize(("loader", "workers"), [*LOADERS, ("grain", 0), ("grain", 1)])
+def test_objects_come_with_their_crops_from_every_loader(labelled: CropSampler, loader, workers: int):
+    if loader == "grain":
+        pytest.importorskip("grain")
+    samples = [labelled.sample(number) for number in range(12, 48)]
+    counts = [len(sample.objects.classes) for sample in samples if sample.objects is not None]
+    assert 0 < len(counts) < 36 and set(counts) == {1, 2}
+    with make_feed(labelled, batch=6, loader=loader, workers=workers, first_step=2, warn=ignore) as feed:
+        for step in range(6):
+            batch = next(feed)
+            assert isinstance(batch, Labelled)
+            boxes, classes, real, masks, known = batch.targets
+            assert boxes.shape == (6, 2, 4) and masks.shape == (6, 2, 56, 56)
+            assert (boxes.dtype, classes.dtype, real.dtype, masks.dtype) == (np.float32, np.int32, bool, np.float32)
+            for slot, sample in enumerate(samples[6 * step : 6 * step + 6]):
+                np.testing.assert_array_equal(batch.crops[slot], sample.crop)
+                assert known[slot] == (sample.objects is not None)
+                if sample.objects is None:
+                    assert not real[slot].any()
+                    continue
+                assert real[slot].sum() == len(sample.objects.classes)
+                for found, one in zip((boxes, classes, masks), sample.objects, strict=True):
+                    np.testing.assert_array_equal(found[slot][real[slot]], one)
+                    assert not found[slot][~real[slot]].any()
+
+
+def test_a_checkpoint_of_other_labels_is_refused(sampler: CropSampler, labelled: CropSampler):
+    saved = json.loads(json.dumps(feed_state(labelled, 6, 4)))
+    check_state(saved, feed_state(labelled, 6, 4))
+    with pytest.raises(ConfigError, match=r"data\.annotations=None \(was \['labels\.json "):
+        check_state(saved, feed_state(sampler, 6, 4))
+    fewer = dataclasses.replace(labelled, data=dataclasses.replace(labelled.data, objects=1))
+    with pytest.raises(ConfigError, match=r"other crops: data\.objects=1 \(was 2\)"):
+        check_state(saved, feed_state(fewer, 6, 4))
 
 
 def test_pictures_in_memory_give_the_same_crops(sampler: CropSampler, expected: np.ndarray):

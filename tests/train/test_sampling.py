@@ -1,10 +1,13 @@
 """Which crop is which: parts of the pictures, drawn by number alone, without replacement, and filtered."""
 
 import dataclasses
+import hashlib
 import io
+import json
 import pickle
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jaxicm.errors import ConfigError, InputError
+from jaxicm.train.annotations import Annotations
 from jaxicm.train.data_config import DataConfig
 from jaxicm.train.sampling import CropSampler, Mixture, luma_deviation, mixture_table
 
@@ -92,6 +96,19 @@ def test_a_crop_depends_on_seed_and_number_alone():
     np.testing.assert_array_equal([sample.crop for sample in found], expected)
     assert not np.array_equal(take(sampler(seed=4, smallest_scale=0.5), 50), expected)
     assert len(np.unique(expected.reshape(50, -1), axis=0)) > 40
+
+
+def test_crops_are_the_bits_they_always_were():
+    rng = np.random.default_rng(0)
+    noise: list[np.ndarray | None] = [rng.integers(0, 256, shape, np.uint8) for shape in ((40, 50, 3), (33, 70, 3))]
+    for data, expected in (
+        ({}, "72d98ad79359164ff406bc5ba2b8fc5de299fc2481e2b0b76629976ea9eb5c4e"),
+        (
+            {"smallest_scale": 0.5, "min_contrast": 3.0},
+            "7edd97aa080c168db1fd2f60d09ce75c9e458917f693452b5b321c2bad1360e2",
+        ),
+    ):
+        assert hashlib.sha256(take(sampler(noise, seed=3, **data), 32).tobytes()).hexdigest() == expected
 
 
 @given(weights=st.lists(st.floats(0.01, 100), min_size=1, max_size=6))
@@ -237,3 +254,70 @@ def test_settings_and_fingerprint_are_what_crops_depend_on():
     others = {"workers": 9, "prefetch": 9, "loader": "grain", "include": ("a",)}
     changed = dataclasses.replace(source, data=dataclasses.replace(source.data, **others))
     assert changed.settings() == source.settings()
+
+
+def labelled(path: Path, sizes: dict[str, tuple[int, int]], *boxes: tuple[int, int, int, int], **data) -> CropSampler:
+    """Label the first of the pictures of those names, and write the sizes of all."""
+    images = [
+        {"id": number, "file_name": name, "height": height, "width": width}
+        for number, (name, (height, width)) in enumerate(sizes.items())
+    ]
+    found = [{"image_id": 0, "category_id": 1, "bbox": box} for box in boxes]
+    document = {"images": images, "annotations": found, "categories": [{"id": 1, "name": "cat"}]}
+    path.write_text(json.dumps(document))
+    return dataclasses.replace(sampler(**data), annotations=Annotations([path]))
+
+
+def test_crops_are_placed_around_objects(tmp_path: Path):
+    picture = np.indices((200, 240)).transpose(1, 2, 0).astype(np.uint8)
+    picture = np.concatenate([picture, np.zeros((200, 240, 1), np.uint8)], axis=2)
+    boxes = [(20, 30, 8, 6), (232, 190, 8, 10)]
+    vary = {"pictures": [picture], "flip": False, "transpose": False}
+    for share, least, most in ((1.0, 1.0, 1.0), (0.5, 0.4, 0.65), (0.0, 0.0, 0.1)):
+        source = labelled(tmp_path / "a.json", {"picture0": (200, 240)}, *boxes, object_share=share, **vary)
+        counts = [0, 0]
+        for number in range(200):
+            sample = source.sample(number)
+            top, left = sample.crop[0, 0, :2].tolist()
+            for which, (y, x) in enumerate(((33, 24), (195, 236))):
+                counts[which] += top <= y < top + 16 and left <= x < left + 16
+            assert sample.objects is not None
+            for x0, y0, x1, y1 in np.add(sample.objects.boxes, [left, top, left, top]):
+                assert (x0 >= 20 and y0 >= 30 and x1 <= 28 and y1 <= 36) or (x0 >= 232 and y0 >= 190)
+        assert least <= sum(counts) / 200 <= most
+        assert not share or min(counts) > 30
+
+
+def test_pictures_without_objects_keep_their_crops(tmp_path: Path):
+    plain = sampler(smallest_scale=0.5)
+    source = labelled(
+        tmp_path / "a.json", {"picture2": (40, 40), "picture1": (25, 16)}, (9, 9, 9, 9), smallest_scale=0.5
+    )
+    for number in range(30):
+        sample, expected = source.sample(number), plain.sample(number)
+        assert expected.objects is None
+        number = int(sample.crop[0, 0, 2])
+        assert (sample.objects is None) == (number == 0)  # nothing is known of a picture without an entry
+        if number < 2:
+            np.testing.assert_array_equal(sample.crop, expected.crop)
+        if number == 1:
+            assert sample.objects.boxes.shape == (0, 4)
+
+
+def test_a_picture_of_another_size_than_its_entry_is_left_out(tmp_path: Path):
+    source = labelled(tmp_path / "a.json", {"picture0": (30, 20), "picture2": (40, 40)}, (1, 1, 9, 9))
+    rejected = {item for number in range(20) for item in source.sample(number).rejected}
+    assert {(item.picture, item.reason) for item in rejected} == {
+        ("picture0", "30x20 pixels, but 20x30 in data.annotations")
+    }
+
+
+def test_annotations_are_part_of_the_settings_only_if_there_are_any(tmp_path: Path):
+    plain = sampler(objects=3, object_share=0.1, annotations=("a.json",))
+    assert not [key for key in plain.settings() if "object" in key or "annotations" in key]
+    source = labelled(tmp_path / "a.json", {"picture0": (20, 30)}, objects=3, object_share=0.1)
+    assert source.settings().items() > plain.settings().items()
+    assert source.settings()["data.objects"] == 3 and source.settings()["data.object_share"] == 0.1
+    (name,) = source.settings()["data.annotations"]
+    other = labelled(tmp_path / "a.json", {"picture0": (20, 30)}, (1, 1, 9, 9), objects=3, object_share=0.1)
+    assert name.startswith("a.json ") and other.settings()["data.annotations"] != [name]
