@@ -7,7 +7,7 @@ with growing weights, Cityscapes. The autoencoder, the probability model and the
 authors' later software; the learning rate and the earlier break points are not known. The paper's detector is a
 Faster R-CNN with ResNet-50-FPN: plug yours in with machine.distortion.networks=FILE.py:FUNCTION. The parameters of the
 operating points (epochs 68, 80, 170, 220, 270, 320 for QP 22 to 47) are written to RUN/points/ as weight files. An
-epoch has machine.epoch_steps steps; set it to pictures / batch. Not trained here: it takes days on an accelerator.
+epoch has machine.epoch_steps steps, pictures / batch. Not trained here: it takes days on an accelerator.
 """
 
 from jaxicm.entropy.recurrent_network import BASE

@@ -33,11 +33,12 @@ def load(name: str = "fast") -> "ImageCodec | LosslessCodec":
     return load_codec(name)
 
 
-def decode(data: bytes) -> "np.ndarray":
+def decode(data: bytes, decoder: str | None = None) -> "np.ndarray":
     """Decode a compressed picture with the weights that it names.
 
     Args:
       data: the bytes of a file.
+      decoder: "people" or "machine", where the weights have a further decoder; by default the one that the file names.
 
     Returns:
       uint8 `[H, W, 3]` RGB or `[H, W]` grey; of a lossless file the samples that went in, uint8 or uint16, with
@@ -48,4 +49,4 @@ def decode(data: bytes) -> "np.ndarray":
     """
     from jaxicm.codecs.open import decode_file
 
-    return decode_file(data)
+    return decode_file(data, decoder)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jaxicm.cli.options import DecoderOption
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -22,6 +24,7 @@ def decode(
     model: Annotated[
         str | None, typer.Option("--model", help="Weight file, for files made with weights outside the zoo.")
     ] = None,
+    decoder: DecoderOption = None,
     no_clobber: Annotated[bool, typer.Option("--no-clobber", "-n", help="Skip outputs that exist.")] = False,
 ) -> None:
     """Decode compressed files to pictures.
@@ -44,7 +47,7 @@ def decode(
     def work(job: Job, terminal: Terminal) -> str:
         data = read_bytes(job.source)
         start = time.perf_counter()
-        pixels, icc, lossless = decode_bytes(data, model)
+        pixels, icc, lossless = decode_bytes(data, model, decoder)
         (write_exact if lossless else write_picture)(job.target, pixels, icc=icc)
         seconds = time.perf_counter() - start
         if formats[job] in LOSSY_FORMATS:
@@ -54,12 +57,13 @@ def decode(
     run_jobs(jobs, work, verb="decoding", no_clobber=no_clobber)
 
 
-def decode_bytes(data: bytes, model: str | None) -> "tuple[np.ndarray, bytes | None, bool]":
+def decode_bytes(data: bytes, model: str | None, decoder: str | None = None) -> "tuple[np.ndarray, bytes | None, bool]":
     """Decode one file.
 
     Args:
         data: the file.
         model: name or weight file to use; None finds the weights by the digest in the file.
+        decoder: for whom, "people" or "machine"; None for whom the file says.
 
     Returns:
         The samples, uint8 [H, W, 3] or [H, W], of a lossless file as they went in, uint8 or uint16, perhaps with alpha;
@@ -67,8 +71,13 @@ def decode_bytes(data: bytes, model: str | None) -> "tuple[np.ndarray, bytes | N
     """
     import jaxicm
     from jaxicm.bits import container
+    from jaxicm.codecs.lossless import LosslessCodec
 
     header, sections = container.unpack(data)  # a damaged file is told before JAX starts
-    pixels = jaxicm.decode(data) if model is None else jaxicm.load(model).decode(data)
+    if model is None:
+        pixels = jaxicm.decode(data, decoder)
+    else:
+        codec = jaxicm.load(model)
+        pixels = codec.decode(data) if isinstance(codec, LosslessCodec) else codec.decode(data, decoder)
     icc = [section.payload for section in sections if section.kind == container.SectionKind.ICC]
     return pixels, bytes(icc[0]) if icc else None, header.codec == "lossless"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from jaxicm.cli.options import TuneOption
+from jaxicm.cli.options import DecoderOption, TuneOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +66,7 @@ def encode(
             "--for", metavar="people|machine", help="Who looks at the picture: chooses the lossy weights and --tune."
         ),
     ] = "people",
+    decoder: DecoderOption = None,
     keep_rgb: Annotated[
         bool,
         typer.Option(
@@ -98,6 +99,9 @@ def encode(
     With --effort the encoder adapts each file to its picture, which makes it smaller or better at the same quality;
     decoding stays as fast. --tune, --time-limit and --stages belong to that, for files with loss.
 
+    The file says who is to see it (--decoder): with the same bytes the weights may have a decoder for people and one
+    for machines, and `jaxicm decode --decoder` may choose the other one.
+
     --for machine takes weights that were trained for detectors; adapting for them (--effort) needs the weights of task
     networks in the folder that JAXICM_TASKS names.
     """
@@ -110,6 +114,7 @@ def encode(
 
     given = {"--quality": quality, "--bpp": bpp, "--size": size, "--psnr": psnr, "--background": background}
     given |= {"--tune": tune, "--time-limit": time_limit, "--stages": stages}
+    given["--decoder"] = decoder
     if viewer not in DEFAULT_MODELS:
         raise OptionError(f"--for must be {' or '.join(DEFAULT_MODELS)}, got {viewer!r}")
     if viewer != "people":
@@ -130,13 +135,18 @@ def encode(
             "time_limit_s": time_limit,
         }
         target, colour = choose_target(quality, bpp, size, psnr), parse_colour(background or DEFAULT_BACKGROUND)
-        work = _lossy_work(model or DEFAULT_MODELS[viewer], target, colour, verify, adaptation)
+        work = _lossy_work(model or DEFAULT_MODELS[viewer], decoder, target, colour, verify, adaptation)
     jobs = plan_jobs(paths, out_dir, reads=PICTURE_SUFFIXES, writes={FILE_SUFFIX}, what="picture", suffix=FILE_SUFFIX)
     run_jobs(jobs, work, verb="encoding", no_clobber=no_clobber)
 
 
 def _lossy_work(
-    model: str, target: "Target", background: tuple[int, int, int], verify: bool, adaptation: dict[str, Any]
+    model: str,
+    decoder: str | None,
+    target: "Target",
+    background: tuple[int, int, int],
+    verify: bool,
+    adaptation: dict[str, Any],
 ) -> "Callable[[Job, Terminal], str]":
     """Return what encodes one picture with loss."""
     from jaxicm.cli.terminal import cost_change
@@ -148,7 +158,8 @@ def _lossy_work(
     def codec() -> "ImageCodec":
         import jaxicm
 
-        return cast("ImageCodec", jaxicm.load(model))
+        found = cast("ImageCodec", jaxicm.load(model))
+        return found if decoder is None else found.for_viewer(decoder)
 
     def work(job: "Job", terminal: "Terminal") -> str:
         picture = read_picture(_read(job), background=background, name=source_name(job.source))

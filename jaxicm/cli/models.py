@@ -1,15 +1,19 @@
 """`jaxicm models`: the weights that are installed."""
 
 import dataclasses
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from jaxicm.codecs.weights import ModelInfo
 
 
 def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the installed models.
 
-    Name, digest, parameters, kMAC per pixel, training data, and rate-distortion curve or lossless rate.
+    Name, digest, parameters, kMAC per pixel, what for and on what they were trained, and rate-distortion curve or
+    lossless rate. A further decoder shows files of the codec whose digest it names to another viewer.
     """
     from jaxicm.cli.terminal import print_json, print_table
     from jaxicm.codecs.zoo import list_models
@@ -23,7 +27,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         return
     print_table(
         "",
-        ("model", "profile", "digest", "parameters", "kMAC/pixel", "steps", "trained on"),
+        ("model", "profile", "digest", "parameters", "kMAC/pixel", "steps", "for", "trained on"),
         [
             (
                 model.name,
@@ -32,6 +36,7 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
                 f"{model.parameters:,}",
                 " ".join(f"{part} {cost:.1f}" for part, cost in model.kmac_per_pixel.items()),
                 model.steps,
+                _purpose(model),
                 model.trained_on,
             )
             for model in found
@@ -46,6 +51,12 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
                 ("quality", "bpp", "PSNR dB", "MS-SSIM"),
                 [_curve_row(point) for point in model.curve],
             )
+
+
+def _purpose(model: "ModelInfo") -> str:
+    if model.decoder_of:
+        return f"{model.viewer}, decodes files of {model.decoder_of[:16]}"
+    return "every sample" if model.is_lossless else f"{model.own_viewer} ({model.trained_for})"
 
 
 def _curve_row(point: dict[str, float]) -> tuple[str, str, str, str]:

@@ -4,6 +4,14 @@ from typing import Annotated
 
 import typer
 
+DecoderOption = Annotated[
+    str | None,
+    typer.Option(
+        "--decoder",
+        metavar="people|machine",
+        help="For whom the picture is decoded, where the weights have a decoder of their own for that viewer.",
+    ),
+]
 TuneOption = Annotated[
     str | None,
     typer.Option(

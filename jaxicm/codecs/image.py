@@ -11,24 +11,22 @@ import numpy as np
 from jaxicm.adapt.effort import EffortLike, choose_stages
 from jaxicm.adapt.stage import Progress, Stage
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
-from jaxicm.bits.rans import Decoder, Encoder
 from jaxicm.bits.tables import Tables
-from jaxicm.codecs import weights
+from jaxicm.codecs import image_file, weights, zoo
 from jaxicm.codecs.adaptation import (
     Adapted,
     Objective,
     choose_objective,
 )
 from jaxicm.codecs.image_file import CODEC_NAME, check_header, check_picture, to_grey
+from jaxicm.codecs.latent_coder import LatentCoder
 from jaxicm.codecs.rate_target import search, search_adapted
 from jaxicm.codecs.transforms import Transforms
 from jaxicm.codecs.weights import ModelInfo
 from jaxicm.compilation import use_compilation_cache
-from jaxicm.entropy import gaussian
-from jaxicm.entropy.progressive_coder import ProgressiveCoder
 from jaxicm.entropy.progressive_frozen import QUALITY_STEPS, FrozenProgressive
-from jaxicm.entropy.recurrent_coder import FrozenRecurrent, RecurrentCoder
-from jaxicm.errors import CorruptFile, FileFormatError, OptionError, UnknownWeights
+from jaxicm.entropy.recurrent_coder import FrozenRecurrent
+from jaxicm.errors import CorruptFile, FileFormatError, InputError, OptionError, UnknownWeights
 from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig
 from jaxicm.stopwatch import Stopwatch
 
@@ -68,25 +66,21 @@ class DecodeResult:
     values_q4: np.ndarray = field(repr=False)
 
 
-@dataclass(frozen=True)
-class _Quantized:
-    """Symbols of a latent at a quality, step by step, before they are coded."""
-
-    symbols: list[np.ndarray]
-    indices: list[np.ndarray]
-    values_q4: np.ndarray
-
-
 class ImageCodec:
     """Encode and decode pictures with one set of released weights.
 
     Attributes:
       info: description of the weights.
+      viewer: for whom pictures are decoded, a key of `image_file.VIEWERS`; "" is the weights' own decoder.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], info: ModelInfo):
         use_compilation_cache()
-        self.info = info
+        if info.decoder_of:
+            raise InputError(f"weights {info.name} are a decoder for {info.viewer} alone; load the codec it belongs to")
+        self.info, self.viewer = info, ""
+        self._arrays = arrays
+        self._by_viewer: dict[str, ImageCodec] = {"": self, info.own_viewer: self}
         self.config: ImageConfig = weights.config_from_info(ImageConfig, info)
         entropy = weights.part(arrays, "entropy")
         self._entropy: FrozenProgressive | FrozenRecurrent
@@ -95,12 +89,35 @@ class ImageCodec:
         else:
             self._entropy = FrozenProgressive.from_arrays(entropy, self.config.entropy)
         self._tables = Tables.from_arrays(weights.part(arrays, "tables"))
+        self._latents = LatentCoder(self._entropy, self._tables, self.config.stride)
         self._transforms = Transforms(self.config, weights.part(arrays, "transform"))
 
     @classmethod
     def load(cls, path: Path) -> "ImageCodec":
         """Read a weight file (`.safetensors`)."""
         return cls(*weights.read(path))
+
+    def for_viewer(self, viewer: str) -> "ImageCodec":
+        """Return a codec of the same symbols whose pictures are decoded for somebody.
+
+        Args:
+          viewer: "people", "machine", or "" for the weights' own decoder.
+
+        Returns:
+          One whose files say so. It is this one where the weights' own decoder is for that viewer.
+
+        Raises:
+          OptionError: there is no such viewer.
+          UnknownWeights: the decoder is not installed.
+        """
+        if viewer not in image_file.VIEWERS:
+            raise OptionError(f"the decoder must be for one of {', '.join(filter(None, image_file.VIEWERS))}")
+        if viewer not in self._by_viewer:
+            decoder, _ = weights.read(zoo.find_decoder(self.info.digest, viewer))
+            codec = ImageCodec({**self._arrays, **decoder}, self.info)
+            codec.viewer, codec._by_viewer = viewer, self._by_viewer
+            self._by_viewer[viewer] = codec
+        return self._by_viewer[viewer]
 
     def encode(self, image: np.ndarray, **options: Any) -> bytes:
         """Compress a picture; arguments as `encode_detail`.
@@ -183,20 +200,24 @@ class ImageCodec:
             self._verify(result, image.shape)
         return result
 
-    def decode(self, data: bytes) -> np.ndarray:
+    def decode(self, data: bytes, decoder: str | None = None) -> np.ndarray:
         """Decompress a file that these weights made, to uint8 `[H, W, 3]` or `[H, W]`.
+
+        Args:
+          data: the bytes of a file.
+          decoder: for whom, "people" or "machine"; by default for whom the file says.
 
         Raises:
           FileFormatError: a subclass says why the file cannot be decoded.
         """
-        return self.decode_detail(data).image
+        return self.decode_detail(data, decoder).image
 
-    def decode_detail(self, data: bytes) -> DecodeResult:
+    def decode_detail(self, data: bytes, decoder: str | None = None) -> DecodeResult:
         """Decompress a file and report seconds by part; as `decode`."""
         header, sections = unpack(data)
-        return self.decode_sections(header, sections)
+        return self.decode_sections(header, sections, decoder)
 
-    def decode_sections(self, header: Header, sections: list[Section]) -> DecodeResult:
+    def decode_sections(self, header: Header, sections: list[Section], decoder: str | None = None) -> DecodeResult:
         """Decompress a parsed file; as `decode`."""
         check_header(header)
         if header.weights != bytes.fromhex(self.info.digest)[: len(header.weights)]:
@@ -204,57 +225,20 @@ class ImageCodec:
                 f"the file was made with weights {header.weights.hex()}, these are {self.info.digest[:16]}; "
                 "jaxicm.decode chooses the right ones among those installed"
             )
+        wanted = image_file.viewer_of(header) if decoder is None else decoder
+        codec = self.for_viewer(wanted) if wanted else self
+        if codec is not self:
+            return codec.decode_sections(header, sections, wanted)
         payloads = [s.payload for s in sections if s.kind == SectionKind.LATENT]
         if len(payloads) != 1:
             raise CorruptFile(f"found {len(payloads)} latent sections, expected 1; get an intact copy of the file")
         watch = Stopwatch()
-        values = self._decode_latent(header, payloads[0], watch)
+        size = header.height, header.width
+        values = self._latents.decode(payloads[0], header.quality_q4, size, watch)
         with watch.part("synthesis"):
-            size = header.height, header.width
             pixels = self._transforms.synthesize(values, header.quality_q4 / QUALITY_STEPS, size)
             image = to_grey(pixels) if header.channels == 1 else pixels
         return DecodeResult(image, watch.seconds, values)
-
-    # --- the latent ---------------------------------------------------------------------------------------------
-
-    def _coder(self, quality_q4: int, height: int, width: int) -> ProgressiveCoder | RecurrentCoder:
-        stride = self.config.stride
-        return self._entropy.coder(quality_q4, -(-height // stride), -(-width // stride))
-
-    def _quantize(self, y: np.ndarray, quality_q4: int, size: tuple[int, int]) -> _Quantized:
-        coder = self._coder(quality_q4, *size)
-        symbols, indices = [], []
-        for step in coder:
-            mean, index = step.predict()
-            residual = step.select(y) - mean * np.float32(1 / 16)
-            # The smallest scale says "certainly zero": such symbols are not in the file.
-            values = (gaussian.round_with_cost(residual, index, np) * (index > 0)).astype(np.int32)
-            step.fill(values)
-            symbols.append(values)
-            indices.append(index)
-        return _Quantized(symbols, indices, coder.values_q4)
-
-    def _decode_latent(self, header: Header, payload: bytes, watch: Stopwatch) -> np.ndarray:
-        with watch.part("coder"):
-            decoder = Decoder(payload, self._tables)
-        coder = self._coder(header.quality_q4, header.height, header.width)
-        steps = iter(coder)
-        while True:
-            with watch.part("entropy"):
-                step = next(steps, None)
-                if step is None:
-                    break
-                _, index = step.predict()
-                coded = np.flatnonzero(index)
-            with watch.part("coder"):
-                pulled = decoder.pull(index[coded])
-            with watch.part("entropy"):
-                symbols = np.zeros(index.shape, np.int32)
-                symbols[coded] = pulled
-                step.fill(symbols)
-        with watch.part("coder"):
-            decoder.finish()
-        return coder.values_q4
 
     def _encode_at(self, image: np.ndarray, quality_q4: int, *, reconstruct: bool, icc: bytes | None) -> EncodeResult:
         watch = Stopwatch()
@@ -274,13 +258,9 @@ class ImageCodec:
     ) -> EncodeResult:
         height, width = image.shape[:2]
         with watch.part("entropy"):
-            quantized = self._quantize(y, quality_q4, (height, width))
+            quantized = self._latents.quantize(y, quality_q4, (height, width))
         with watch.part("coder"):
-            encoder, bits = Encoder(self._tables), 0.0
-            for values, index in zip(quantized.symbols, quantized.indices, strict=True):
-                coded = np.flatnonzero(index)
-                encoder.push(values[coded], index[coded])
-                bits += self._tables.cost_bits(values[coded], index[coded])
+            payload, bits = self._latents.encode(quantized)
             header = Header(
                 codec=CODEC_NAME,
                 weights=bytes.fromhex(self.info.digest)[: weights.DIGEST_BYTES],
@@ -288,8 +268,9 @@ class ImageCodec:
                 width=width,
                 channels=1 if image.ndim == 2 else 3,
                 quality_q4=quality_q4,
+                flags=image_file.VIEWERS[self.viewer],
             )
-            sections = [Section(SectionKind.LATENT, encoder.finish())]
+            sections = [Section(SectionKind.LATENT, payload)]
             if icc is not None:
                 sections.append(Section(SectionKind.ICC, icc))
             data = pack(header, sections)

@@ -6,6 +6,8 @@ from jaxicm.bits.container import Header
 from jaxicm.errors import CorruptFile, InputError
 
 CODEC_NAME = "image"
+VIEWERS = {"": 0, "people": 1, "machine": 2}
+"""Whose decoder a file asks for, and its number in the header's flags; 0 is the weights' own."""
 SIDE_MAX = 16384
 """Largest width or height in pixels."""
 
@@ -25,11 +27,16 @@ def check_header(header: Header) -> None:
     """Raise CorruptFile unless the header describes a picture that this codec can have made."""
     if header.codec != CODEC_NAME:
         raise CorruptFile(f"this is a file of the codec '{header.codec}', which lossy weights do not decode")
-    if max(header.height, header.width) > SIDE_MAX or header.bit_depth != 8 or header.flags:
+    if max(header.height, header.width) > SIDE_MAX or header.bit_depth != 8 or header.flags >= len(VIEWERS):
         raise CorruptFile(
             f"the header says {header.width}x{header.height}, {header.bit_depth} bits and flags {header.flags}; "
-            f"expected sides up to {SIDE_MAX}, 8 bits and no flags; get an intact copy of the file"
+            f"expected sides up to {SIDE_MAX}, 8 bits and flags below {len(VIEWERS)}; get an intact copy of the file"
         )
+
+
+def viewer_of(header: Header) -> str:
+    """Return the viewer whose decoder a file asks for."""
+    return list(VIEWERS)[header.flags]
 
 
 def to_grey(rgb: np.ndarray) -> np.ndarray:

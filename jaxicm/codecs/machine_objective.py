@@ -1,6 +1,7 @@
 """Task networks as the objective of an adaptation: system S8, content-adaptive coding for machines.
 
-Le et al., "Learned image coding for machines: a content-adaptive approach", ICME 2021 (arXiv 2108.09992).
+Le et al., "Learned image coding for machines: a content-adaptive approach", ICME 2021 (arXiv 2108.09992). Networks look
+at the windows in which a picture is adapted; the distance of a window counts as much as its area.
 """
 
 import math

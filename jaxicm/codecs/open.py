@@ -21,8 +21,12 @@ def load_codec(name: str) -> Codec:
     return _load(path, path.stat().st_mtime_ns) if path.is_file() else ImageCodec.load(path)
 
 
-def decode_file(data: bytes) -> np.ndarray:
+def decode_file(data: bytes, decoder: str | None = None) -> np.ndarray:
     """Decode a compressed file of any codec.
+
+    Args:
+      data: the bytes of a file.
+      decoder: for whom, "people" or "machine"; by default for whom the file says.
 
     Returns:
       uint8 `[H, W, 3]` or `[H, W]`; of a lossless file the samples that went in, uint8 or uint16, with alpha if it has.
@@ -42,7 +46,7 @@ def decode_file(data: bytes) -> np.ndarray:
         raise CorruptFile(f"the codec '{header.codec}' does not fit the weights {codec.info.name}; get an intact copy")
     if isinstance(codec, LosslessCodec):
         return codec.decode_sections(header, sections).samples
-    return codec.decode_sections(header, sections).image
+    return codec.decode_sections(header, sections, decoder).image
 
 
 @lru_cache(maxsize=4)

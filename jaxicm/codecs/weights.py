@@ -40,6 +40,8 @@ class ModelInfo:
       provenance: run, steps, hours, command.
       size_bytes: of the file.
       trained_for: distortion of the training objective, "mse", "ms-ssim", "yuv" or "machine".
+      decoder_of: digest of the codec whose further decoder this is; empty for a whole codec.
+      viewer: for whom such a decoder is, "people" or "machine".
       machine: settings of `objectives.machine.MachineDistortion`, if trained for that.
     """
 
@@ -56,6 +58,13 @@ class ModelInfo:
     size_bytes: int
     trained_for: str = "mse"
     machine: dict[str, Any] | None = None
+    decoder_of: str = ""
+    viewer: str = ""
+
+    @property
+    def own_viewer(self) -> str:
+        """For whom the weights' own decoder is, "people" or "machine"."""
+        return "machine" if self.trained_for == "machine" else "people"
 
     @property
     def is_lossless(self) -> bool:

@@ -59,6 +59,26 @@ def find_digest(prefix: bytes) -> Path:
     )
 
 
+def find_decoder(digest: str, viewer: str) -> Path:
+    """Return the weight file of a further decoder.
+
+    Args:
+      digest: of the weights that it belongs to.
+      viewer: "people" or "machine".
+
+    Raises:
+      UnknownWeights: if there is none.
+    """
+    for path in model_paths():
+        info = _info(path, path.stat().st_mtime_ns)
+        if (info.decoder_of, info.viewer) == (digest, viewer):
+            return path
+    raise UnknownWeights(
+        f"the decoder for {viewer} of the weights {digest[:16]} is not installed; put its {SUFFIX} file into a folder"
+        f" and name it in {VARIABLE}, or take another decoder"
+    )
+
+
 @lru_cache(maxsize=64)
 def _info(path: Path, changed_ns: int) -> ModelInfo:
     del changed_ns  # only makes the cache notice a new file

@@ -17,6 +17,8 @@ from jaxicm.train.machine import MachineTraining
 from jaxicm.train.objective_config import ObjectiveConfig
 
 CONFIG_FILE = "config.json"
+DECODER = ("synthesis", "log_step")
+"""Parts of an image model that only decoding uses: other ones leave every file as it is."""
 CROP_MULTIPLE = 64
 """The latents of a crop are subsampled twice from a grid of 1/16 of the picture."""
 
@@ -116,6 +118,8 @@ class TrainConfig:
       batch: crops in a step, over all devices.
       steps: of the whole run, earlier parts of a resumed run included.
       seed: of the start, the crops and the noise.
+      trained: parts of the model that are trained, names at the top of its parameters; none trains all. `DECODER` gives
+        a codec a further decoder for the same files.
       quality_min, quality_max: range from which each crop's quality is drawn.
       accumulate: parts into which the crops of a step are divided, one after the other: less memory, the same step.
       remat: keep little for the backward pass and compute it again: less memory, about a third more time (XLA's CPU
@@ -150,6 +154,7 @@ class TrainConfig:
     batch: int = 4
     steps: int = 100_000
     seed: int = 0
+    trained: tuple[str, ...] = ()
     quality_min: float = QUALITY_MIN
     quality_max: float = QUALITY_MAX
     accumulate: int = 1
@@ -193,6 +198,8 @@ class TrainConfig:
             ("quality_min", self.quality_min, _is_quality(self.quality_min), _QUALITY_RULE),
             ("quality_max", self.quality_max, _is_quality(self.quality_max) and self.quality_max >= self.quality_min,
              _QUALITY_RULE + " and not below quality_min"),
+            ("trained", self.trained, not self.trained or bool(self.init),
+             "needs a model whose other parts are good already: set init="),
             ("optimizer.learning_rate", optimizer.learning_rate, optimizer.learning_rate > 0, "must be above 0"),
             ("optimizer.warmup", optimizer.warmup, optimizer.warmup >= 0, "must not be negative"),
             ("optimizer.cooldown", optimizer.cooldown, 0 < optimizer.cooldown <= 1, "must be in (0, 1]"),

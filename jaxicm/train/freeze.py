@@ -18,7 +18,7 @@ from jaxicm.models.image import ImageConfig, ImageModel
 from jaxicm.models.lossless import LosslessConfig
 from jaxicm.models.lossless_frozen import freeze_model
 from jaxicm.objectives.machine import MACHINE, MachineDistortion
-from jaxicm.train.config import TrainConfig
+from jaxicm.train.config import DECODER, TrainConfig
 
 POINTS = "points"
 """Folder, in that of a run, of its operating points."""
@@ -71,13 +71,57 @@ def freeze_parameters(
     else:
         entropy = FrozenProgressive.freeze(params["entropy"], config.entropy)
     transform = {k: v for k, v in params.items() if k != "entropy"}
-    gains = {"log_gain", "log_step"}
     arrays = {f"entropy/{k}": v for k, v in entropy.to_arrays().items()} | weights.tables_to_arrays(entropy.tables())
-    for name, value in weights.flatten(transform).items():
-        precise = name.rsplit("/")[-1] in gains
-        arrays[f"transform/{name}"] = value.astype(np.float32 if precise else np.float16)
+    arrays |= _transform_arrays(transform)
     description |= {"kmac_per_pixel": kmac_per_pixel(params, config, entropy)}
     return weights.write(out, arrays, description | _proven(provenance, entropy.proof()))
+
+
+def _transform_arrays(transform: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Name the parameters of transforms, in half precision but for the gains."""
+    gains = {"log_gain", "log_step"}
+    return {
+        f"transform/{name}": value.astype(np.float32 if name.rsplit("/")[-1] in gains else np.float16)
+        for name, value in weights.flatten(transform).items()
+    }
+
+
+def freeze_decoder(params: dict[str, Any], config: TrainConfig, out: Path, provenance: dict[str, Any]) -> str:
+    """Write a further decoder of the codec at which a run began: the same files, decoded for another viewer.
+
+    Args:
+      params: of the run (the averaged ones).
+      config: of the run; it trains parts of `DECODER` alone.
+      out: file to write, `.safetensors`.
+      provenance: plain data.
+
+    Returns:
+      The digest of the file; that of the codec is in it.
+
+    Raises:
+      InputError: the run began at no released weights, or the viewer is the one that their own decoder is for.
+    """
+    base = weights.read_info(Path(config.init))
+    viewer = "people" if config.machine is None else MACHINE
+    if viewer == base.own_viewer:
+        raise InputError(
+            f"{config.init}: its own decoder is for {viewer}; train one for another viewer, or all parts of the model"
+        )
+    arrays = _transform_arrays({part: params[part] for part in config.trained})
+    description = {
+        "profile": f"{base.profile}-{viewer}",
+        "parameters": count_parameters([params[part] for part in config.trained]),
+        "kmac_per_pixel": {"decode": base.kmac_per_pixel["decode"]},
+        "steps": base.steps,
+        "trained_on": config.trained_on,
+        "curve": [],
+        "config": base.config,
+        "provenance": provenance,
+        "trained_for": config.objective.distortion if config.machine is None else MACHINE,
+        "decoder_of": base.digest,
+        "viewer": viewer,
+    }
+    return weights.write(out, arrays, description)
 
 
 def _proven(provenance: dict[str, Any], proof: dict[str, float]) -> dict[str, Any]:
@@ -143,6 +187,8 @@ def freeze(run: Path, out: Path, curve: Path | None = None) -> str:
     from jaxicm.train.checkpoints import load_averaged
 
     params, config, state = load_averaged(run)
+    if config.trained and set(config.trained) <= set(DECODER):
+        return freeze_decoder(params, config, out, state)
     return freeze_parameters(
         params,
         config.model if config.lossless is None else config.lossless.model,

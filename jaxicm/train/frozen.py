@@ -8,7 +8,7 @@ from jax.sharding import Mesh
 
 from jaxicm.train.annotations import Labelled
 from jaxicm.train.config import TrainConfig
-from jaxicm.train.machine import Look, load_networks
+from jaxicm.train.machine import Look, epoch_at, load_networks
 from jaxicm.train.mesh import place_whole
 
 
@@ -41,7 +41,7 @@ def placed_networks(config: TrainConfig, mesh: Mesh) -> list[Any]:
     return [] if config.machine is None else place_whole(mesh, load_networks(config.machine))
 
 
-def machine_look(config: TrainConfig, networks: Sequence[Any], data: Any, step: Array) -> Look | None:
+def machine_look(config: TrainConfig, networks: Sequence[Any], data: Any, step: Array | int) -> Look | None:
     """Return what the loss of a codec for machines needs, None for other codecs.
 
     Args:
@@ -52,4 +52,5 @@ def machine_look(config: TrainConfig, networks: Sequence[Any], data: Any, step: 
     """
     if config.machine is None:
         return None
-    return Look(networks, data.targets if isinstance(data, Labelled) else None, step)
+    targets = data.targets if isinstance(data, Labelled) else None
+    return Look(networks, targets, epoch_at(config.machine, config.steps, step))

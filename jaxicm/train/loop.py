@@ -169,7 +169,7 @@ def _run_steps(
     log: RunLog,
 ) -> None:
     config, step = corpus.config, int(state.step)
-    first, points = step, point_steps(config.machine)
+    first, points = step, point_steps(config.machine, config.steps)
     queue: deque[dict[str, jax.Array]] = deque()
     window: list[dict[str, float]] = []
     logged_at, clock = time.monotonic(), _Clock(config, begun)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
-import jax.numpy as jnp
 from jax import Array
 
 from jaxicm.errors import ConfigError
@@ -12,7 +11,7 @@ from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN
 from jaxicm.objectives.distortion import distortion
 from jaxicm.objectives.machine import MachineDistortion, machine_terms
 from jaxicm.objectives.rate_distortion import RateDistortion, weigh
-from jaxicm.objectives.weighting import BREAKS, OPERATING_POINTS, LossWeights, strategy_weights
+from jaxicm.objectives.weighting import BREAKS, LAST_EPOCH, OPERATING_POINTS, LossWeights, strategy_weights
 from jaxicm.tasks import zoo
 from jaxicm.tasks.functions import TaskFunctions
 from jaxicm.tasks.targets import Targets
@@ -32,7 +31,7 @@ class MachineTraining:
       weighting: "point", our own: every crop has the trade-off lambda of the quality that was drawn for it; or a
         strategy of `objectives.weighting`, whose weights go by the epoch. With these, `exchange` and `mse` of the
         distortion are without effect.
-      epoch_steps: steps of an epoch.
+      epoch_steps: steps of an epoch; 0 makes the run last for all epochs up to the last operating point.
       point: epoch whose weights the constant strategies have; 0 takes it from each crop's quality.
       breaks: epochs at which the strategies change.
     """
@@ -40,14 +39,14 @@ class MachineTraining:
     distortion: MachineDistortion = field(default_factory=MachineDistortion)
     picture: tuple[int, ...] = (480, 640)
     weighting: Literal["point", "lws", "constant", "pretrained", "task_only"] = "point"
-    epoch_steps: int = 100
+    epoch_steps: int = 0
     point: float = 0.0
     breaks: tuple[float, ...] = BREAKS
 
     def __post_init__(self):
         for key, holds, rule in (
             ("picture", len(self.picture) == 2 and min(self.picture) >= 32, "must be height and width, 32 or more"),
-            ("epoch_steps", self.epoch_steps >= 1, "must be at least 1"),
+            ("epoch_steps", self.epoch_steps >= 0, "must not be negative (0 spreads the epochs over the run)"),
             ("point", self.point >= 0, "must not be negative (0 goes by the quality)"),
             (
                 "breaks",
@@ -65,12 +64,17 @@ class Look(NamedTuple):
     Attributes:
       parameters: of each network.
       targets: objects of the crops, or None.
-      step: of the run.
+      epoch: of the run, see `epoch_at`.
     """
 
     parameters: Sequence[Any]
     targets: Targets | None
-    step: Array | int
+    epoch: Array | float
+
+
+def epoch_at(machine: MachineTraining, steps: int, step: Array | int) -> Array | float:
+    """Return the epoch of a step of a run of so many steps."""
+    return step / (machine.epoch_steps or steps / LAST_EPOCH)
 
 
 def load_networks(machine: MachineTraining) -> list[Any]:
@@ -96,11 +100,17 @@ def without_labels(machine: MachineTraining) -> MachineTraining:
     return replace(machine, distortion=replace(distortion, proxy=(1.0,)))
 
 
-def point_steps(machine: MachineTraining | None) -> dict[int, str]:
-    """Return the steps whose parameters are operating points of their own, and the names of these points."""
+def point_steps(machine: MachineTraining | None, steps: int) -> dict[int, str]:
+    """Return the steps whose parameters are operating points of their own, and the names of these points.
+
+    Args:
+      machine: settings, None for other codecs.
+      steps: of the whole run.
+    """
     if machine is None or machine.weighting != "lws":
         return {}
-    return {epoch * machine.epoch_steps: f"qp{qp}" for epoch, qp in OPERATING_POINTS.items()}
+    each = machine.epoch_steps or steps / LAST_EPOCH
+    return {round(epoch * each): f"qp{qp}" for epoch, qp in OPERATING_POINTS.items()}
 
 
 def machine_loss(
@@ -117,7 +127,7 @@ def machine_loss(
 
     Args:
       machine: settings.
-      look: parameters of the networks, objects of the crops, the step.
+      look: parameters of the networks, objects of the crops, the epoch.
       x: crops `[B, H, W, 3]` in [0, 1].
       x_hat: decoded crops, the same shape.
       bits: `[B]`.
@@ -135,15 +145,13 @@ def machine_loss(
     if machine.weighting == "point":
         measured = machine.distortion.mse * mse + machine.distortion.exchange * seen
         return RateDistortion(weigh(bpp, measured, trade_off, weight_exponent), bpp, mse, seen)
-    weights = _weights_at(machine, look.step, quality)
+    weights = _weights_at(machine, look.epoch, quality)
     loss = weights.rate * bpp + weights.mse * _SIGNED_SQUARED * mse + weights.task * seen
     return RateDistortion(loss, bpp, mse, seen)
 
 
-def _weights_at(machine: MachineTraining, step: Array | int, quality: Array) -> LossWeights:
+def _weights_at(machine: MachineTraining, epoch: Array | float, quality: Array) -> LossWeights:
     assert machine.weighting != "point", "the quality's own trade-off has no epochs"
-    epoch = jnp.asarray(step, jnp.float32) / machine.epoch_steps
     share = (quality - QUALITY_MIN) / (QUALITY_MAX - QUALITY_MIN)
-    last, first = max(OPERATING_POINTS), min(OPERATING_POINTS)
-    point = machine.point or last + (first - last) * share
+    point = machine.point or LAST_EPOCH + (min(OPERATING_POINTS) - LAST_EPOCH) * share
     return strategy_weights(machine.weighting, epoch, point=point, breaks=machine.breaks)

@@ -32,9 +32,11 @@ def start_parameters(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
       A nested dictionary of arrays.
 
     Raises:
-      ConfigError: `init` names no run and no weight file, or one of another model.
+      ConfigError: `init` names no run and no weight file, or one of another model; `trained` names no part of it.
     """
     params = random_parameters(config)
+    if unknown := set(config.trained) - params.keys():
+        raise ConfigError(f"trained: found {unknown.pop()!r}, expected of {' '.join(sorted(params))}")
     if config.init:
         found = read_parameters(Path(config.init))
         if config.lossless is not None and "pixels" in found:

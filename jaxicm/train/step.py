@@ -158,6 +158,8 @@ def compute_gradient(
     def mean_loss(
         params: Any, crops: Array, quality: Array, key: Array, targets: Targets | None
     ) -> tuple[Array, dict[str, Array]]:
+        if config.trained:  # what is not trained has no backward pass
+            params = {k: v if k in config.trained else jax.lax.stop_gradient(v) for k, v in params.items()}
         looking = None if look is None else look._replace(targets=targets)
         terms, _ = compute_loss(config, params, crops, quality, key, surrogate, vary=True, look=looking)
         means = {name: term.mean() for name, term in terms._asdict().items() if term is not None}
@@ -307,7 +309,7 @@ def compile_validation(config: TrainConfig, mesh: Mesh) -> Callable[..., tuple[R
     def validate(
         params: Any, crops: Array, quality: Array, networks: Sequence[Any]
     ) -> tuple[RateDistortion, Array | None, Array]:
-        look = Look(networks, None, config.steps) if config.machine is not None else None
+        look = machine_look(config, networks, crops, config.steps)
         terms, x_hat = compute_loss(config, params, crops, quality, jax.random.key(1), look=look)
         decoded = jnp.round(jnp.clip(x_hat, 0, 1) * 255)
         bits = terms.bpp * crops.shape[1] * crops.shape[2]

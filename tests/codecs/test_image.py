@@ -143,7 +143,7 @@ def test_symbols_at_the_smallest_scale_are_not_in_the_file(tiny_codec, photograp
     monkeypatch.setattr(image_module, "Encoder", Recorder)
     picture = photograph(128, 128)
     result = tiny_codec.encode_detail(picture, quality=1)
-    quantized = tiny_codec._quantize(tiny_codec._transforms.analyze(picture, 1.0), 16, (128, 128))
+    quantized = tiny_codec._latents.quantize(tiny_codec._transforms.analyze(picture, 1.0), 16, (128, 128))
     for symbols, indices in zip(quantized.symbols, quantized.indices, strict=True):
         assert not symbols[indices == 0].any()
         skipped += int((indices == 0).sum())

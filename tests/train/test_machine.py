@@ -9,19 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxicm.bits.container import unpack
 from jaxicm.codecs.image import ImageCodec
-from jaxicm.codecs.weights import read_info
+from jaxicm.codecs.weights import load_trainable, read_info
 from jaxicm.entropy.surrogate import ROUNDED
 from jaxicm.errors import ConfigError, InputError
-from jaxicm.models.image import lambda_of_quality
+from jaxicm.models.image import ImageConfig, lambda_of_quality
 from jaxicm.objectives.machine import MachineDistortion, machine_terms
 from jaxicm.objectives.rate_distortion import weigh
 from jaxicm.objectives.weighting import loss_weights
 from jaxicm.tasks.targets import Targets
-from jaxicm.train.config import TrainConfig
+from jaxicm.train.checkpoints import load_parameters
+from jaxicm.train.config import DECODER, TrainConfig
+from jaxicm.train.freeze import freeze, freeze_decoder
 from jaxicm.train.log import read_log
 from jaxicm.train.loop import train_run
-from jaxicm.train.machine import Look, MachineTraining, machine_loss, network_functions, point_steps
+from jaxicm.train.machine import Look, MachineTraining, epoch_at, machine_loss, network_functions, point_steps
 from jaxicm.train.start import random_parameters
 from jaxicm.train.step import compute_gradient
 
@@ -67,14 +70,16 @@ def test_a_strategy_weighs_by_the_epoch(crops: tuple, config: TrainConfig):
     trade_off = lambda_of_quality(config.model, quality)
     losses = {}
     for step in (0, 1700, 3200):
-        losses[step] = machine_loss(machine, Look([PARAMETERS], objects, step), x, x_hat, bits, quality, trade_off, 0.0)
+        look = Look([PARAMETERS], objects, epoch_at(machine, 1, step))
+        losses[step] = machine_loss(machine, look, x, x_hat, bits, quality, trade_off, 0.0)
         weights, terms = loss_weights(step / 10), losses[step]
         expected = weights.rate * terms.bpp + 4 * terms.mse + weights.task * terms.machine
         np.testing.assert_allclose(terms.loss, expected, rtol=1e-5)
-    assert point_steps(machine) == {
-        680: "qp22", 800: "qp27", 1700: "qp32", 2200: "qp37", 2700: "qp42", 3200: "qp47"
-    }  # fmt: skip
-    assert point_steps(training()) == {} == point_steps(None)
+    points = {680: "qp22", 800: "qp27", 1700: "qp32", 2200: "qp37", 2700: "qp42", 3200: "qp47"}
+    assert point_steps(machine, 5000) == points
+    spread = training(weighting="lws")
+    assert point_steps(spread, 3200) == points and epoch_at(spread, 3200, 680) == 68
+    assert point_steps(training(), 5000) == {} == point_steps(None, 5000)
 
 
 def test_constant_weights_follow_the_quality(crops: tuple, config: TrainConfig):
@@ -127,7 +132,7 @@ def test_a_run_under_the_papers_strategy_leaves_its_operating_points(
     ("settings", "words"),
     [
         ({"picture": (480,)}, "must be height and width"),
-        ({"epoch_steps": 0}, "at least 1"),
+        ({"epoch_steps": -1}, "must not be negative"),
         ({"breaks": (1.0, 2.0)}, "four rising epochs"),
         ({"breaks": (4.0, 3.0, 2.0, 1.0)}, "four rising epochs"),
         ({"point": -1.0}, "must not be negative"),
@@ -151,7 +156,7 @@ def test_parts_of_a_batch_add_up(config: TrainConfig, crops: tuple):
     x, _, _, objects = crops
     params = random_parameters(config)
     pictures, quality = np.round(255 * x).astype(np.uint8), jnp.array([30.0, 70.0])
-    look = Look([PARAMETERS], objects, jnp.zeros((), jnp.int32))
+    look = Look([PARAMETERS], objects, jnp.zeros(()))
 
     def means(parts: int) -> dict[str, jax.Array]:
         whole = dataclasses.replace(config, machine=training(), accumulate=parts, batch=2)
@@ -164,3 +169,39 @@ def test_parts_of_a_batch_add_up(config: TrainConfig, crops: tuple):
     found = [means(parts) for parts in (1, 2)]
     for name, value in found[0].items():
         np.testing.assert_allclose(value, found[1][name], rtol=1e-4)
+
+
+def test_a_decoder_for_another_viewer_keeps_every_file_as_it_is(
+    config: TrainConfig, tiny_weights: Path, tiny_config: ImageConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    before = load_trainable(tiny_weights)
+    config = dataclasses.replace(
+        config,
+        model=tiny_config,
+        machine=MachineTraining(MachineDistortion((NETWORK,))),
+        trained=DECODER,
+        init=str(tiny_weights),
+        batch=2,
+        steps=3,
+    )
+    run = train_run(config, tmp_path / "run", quiet=True)
+    after, _ = load_parameters(run, average=False)
+    changed = {name for name in before if not same(before[name], after[name])}
+    assert changed == set(DECODER)
+    freeze(run, tmp_path / "models" / "tiny_machine.safetensors")
+    monkeypatch.setenv("JAXICM_MODELS", str(tmp_path / "models"))
+    codec = ImageCodec.load(tiny_weights)
+    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    data, marked = codec.encode(picture, quality=30), codec.for_viewer("machine").encode(picture, quality=30)
+    assert unpack(data)[1] == unpack(marked)[1]
+    assert not np.array_equal(codec.decode(data), codec.decode(marked))
+    with pytest.raises(InputError, match="its own decoder is for people"):
+        freeze_decoder(after, dataclasses.replace(config, machine=None), tmp_path / "b.safetensors", {})
+    with pytest.raises(ConfigError, match="trained: found 'taste', expected of analysis entropy"):
+        train_run(dataclasses.replace(config, trained=("taste",)), tmp_path / "other", quiet=True)
+    with pytest.raises(ConfigError, match="set init="):
+        dataclasses.replace(config, init="")
+
+
+def same(a: dict, b: dict) -> bool:
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
