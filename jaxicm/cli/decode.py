@@ -71,13 +71,12 @@ def decode_bytes(data: bytes, model: str | None, decoder: str | None = None) -> 
     """
     import jaxicm
     from jaxicm.bits import container
-    from jaxicm.codecs.lossless import LosslessCodec
+    from jaxicm.errors import OptionError
 
     header, sections = container.unpack(data)  # a damaged file is told before JAX starts
-    if model is None:
-        pixels = jaxicm.decode(data, decoder)
-    else:
-        codec = jaxicm.load(model)
-        pixels = codec.decode(data) if isinstance(codec, LosslessCodec) else codec.decode(data, decoder)
+    if decoder is not None and header.codec == "lossless":
+        raise OptionError("--decoder is for files with loss; a lossless file holds every sample, leave it out")
+    wanted = {} if decoder is None else {"decoder": decoder}
+    pixels = jaxicm.decode(data, **wanted) if model is None else jaxicm.load(model).decode(data, **wanted)
     icc = [section.payload for section in sections if section.kind == container.SectionKind.ICC]
     return pixels, bytes(icc[0]) if icc else None, header.codec == "lossless"

@@ -59,6 +59,10 @@ class ModelInfo:
         default_factory=lambda: [{"quality": 50, "bpp": 0.5, "psnr": 32.0, "ms_ssim": 0.98}]
     )
     config: dict[str, object] = field(default_factory=dict)
+    trained_for: str = "mse"
+    own_viewer: str = "people"
+    decoder_of: str = ""
+    viewer: str = ""
 
     @property
     def is_lossless(self) -> bool:
@@ -208,7 +212,8 @@ def fake_codec(monkeypatch: pytest.MonkeyPatch) -> FakeCodec:
             raise InputError(f"there is no model {name!r}; installed: {', '.join(codecs)}")
         return codecs[name]
 
-    def decode(data: bytes) -> np.ndarray:
+    def decode(data: bytes, decoder: str | None = None) -> np.ndarray:
+        del decoder
         return (lossless if unpack(data)[0].codec == "lossless" else codec).decode(data)
 
     zoo = types.ModuleType("jaxicm.codecs.zoo")

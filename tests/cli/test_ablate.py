@@ -35,6 +35,27 @@ def test_the_table_shows_steps_and_differences(capsys):
     assert noise == ["rounding", "noise", "100", "0.25", "1.5000", "+10.00", "+10.00"]
 
 
+def test_codecs_for_machines_are_compared_by_features(capsys):
+    """At equal distance; a tenth of the distance is 10 dB more."""
+    far = [1.6, 1.0, 0.5, 0.2]
+    plain = row("x", 1.0)
+    base = Row(Variant(BASE, BASE, ()), 200, 0.125, 1.4, plain.curve | {"machine": far})
+    other = row("y", 0.9)
+    other = Row(other.variant, 100, 0.25, 1.5, other.curve | {"machine": far})
+    rows = compare([base, other, plain])
+    assert [r["bd_features"] for r in rows[:2]] == pytest.approx([0, -10], abs=1e-6) and rows[2]["bd_features"] is None
+    print_rows(rows, 25.0)
+    assert "BD-rate features %" in " ".join(capsys.readouterr().out.split())
+
+
+def test_judges_need_pictures_and_their_truth(run, tmp_path):
+    done = run("ablate", "configs/ablation_icm.py", "--data", tmp_path, "--task", "yolox_nano")
+    assert done.code == 2 and "--task, --pictures and --annotations go together" in done.err
+    words = ("--task", "yolox_nano", "--pictures", tmp_path, "--annotations", tmp_path / "a.json")
+    done = run("ablate", "configs/ablation_recipe.py", "--data", tmp_path, *words)
+    assert done.code == 2 and "judges codecs for machines" in done.err
+
+
 def test_lossless_rows_are_compared_by_bits(capsys):
     coding = {"bpsp": 4.0, "calls": 9, "kmac_per_pixel": 25.55, "side": 256, "encode_s": 1.5, "decode_s": 1.75}
     base = Row(Variant(BASE, BASE, ()), 200, 0.125, 3.9, {}, coding)
@@ -147,7 +168,7 @@ def test_an_unknown_objective_is_found_before_time_is_spent(run, rows_file, fake
     rows_file.write_text(ROWS.replace('"ms-ssim")', '"beauty")'))
     done = run("ablate", rows_file, "--data", "photo.png")
     assert (done.code, fake_codec.adaptations) == (2, [])
-    assert "tune must be one of mse, ms-ssim, mixed" in done.err
+    assert "tune: there is no objective 'beauty'; there are mse, ms-ssim, mixed" in done.err
 
 
 def test_training_takes_no_options_of_adaptations(run):

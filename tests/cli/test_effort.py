@@ -44,6 +44,7 @@ def test_by_default_nothing_is_adapted(run, fake_codec):
         (("--effort", "3"), (3, None, None)),
         (("--effort", "9", "--tune", "psnr"), (9, "mse", None)),
         (("--effort", "1", "--tune", "ms-ssim", "--time-limit", "2.5"), (1, "ms-ssim", 2.5)),
+        (("--effort", "1", "--tune", "squeezenet"), (1, "squeezenet", None)),
         (("--stages", "slow.py", "--tune", "mixed", "--time-limit", "60"), (STAGES, "mixed", 60.0)),
     ],
 )

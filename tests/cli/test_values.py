@@ -84,13 +84,22 @@ def test_labels_are_keys_and_values():
 
 
 @pytest.mark.parametrize(
-    ("text", "objective"), [(None, None), ("psnr", "mse"), ("ms-ssim", "ms-ssim"), ("mixed", "mixed")]
+    ("text", "objective"),
+    [
+        (None, None),
+        ("psnr", "mse"),
+        ("ms-ssim", "ms-ssim"),
+        ("mixed", "mixed"),
+        ("machine", "machine"),
+        ("yolox_nano/labels,squeezenet", "yolox_nano/labels,squeezenet"),
+        ("mine.py:make", "mine.py:make"),
+    ],
 )
 def test_objectives_of_an_adaptation(text, objective):
     assert parse_tune(text) == objective
 
 
-@pytest.mark.parametrize("text", ["", "mse", "PSNR"])
+@pytest.mark.parametrize("text", ["", "mse", "PSNR", "machine,", "deimv2_femto"])
 def test_other_objectives_are_refused(text):
-    with pytest.raises(OptionError, match="choose from psnr, ms-ssim, mixed"):
+    with pytest.raises(OptionError, match="choose from psnr, ms-ssim, mixed, machine, yolox_nano"):
         parse_tune(text)
