@@ -92,13 +92,13 @@ def outputs(
     regions, usable = jnp.concatenate([proposed, boxes], 1), jnp.concatenate([filled, real], 1)
     match = jax.vmap(match_regions)(regions, usable, boxes, real)
     region_terms = jax.vmap(region_losses)(
-        *_box_outputs(params, c4, regions), regions, match, boxes, classes, region_keys
+        *box_outputs(params, c4, regions), regions, match, boxes, classes, region_keys
     )
 
     best, places = lax.top_k(jnp.where(match.positive, match.overlaps, -1.0), min(MASKS, regions.shape[1]))
     objects = jnp.take_along_axis(match.objects, places, 1)
     regions = jnp.take_along_axis(regions, places[..., None], 1)
-    mask_logits = _mask_outputs(params, c4, regions, jnp.take_along_axis(classes, objects, 1))
+    mask_logits = mask_outputs(params, c4, regions, jnp.take_along_axis(classes, objects, 1))
     mask_term = jax.vmap(mask_loss)(mask_logits, regions, best > 0.0, objects, boxes, masks)
     return {"c4": c4}, {**proposal_terms, **region_terms, "mask": mask_term}
 
@@ -307,7 +307,7 @@ def _cross_entropy(logits: Array, wanted: Array) -> Array:
     return jax.nn.softplus(logits) - logits * wanted
 
 
-def _box_outputs(params: Mapping[str, Any], c4: Array, regions: Array) -> tuple[Array, Array]:
+def box_outputs(params: Mapping[str, Any], c4: Array, regions: Array) -> tuple[Array, Array]:
     """Return class logits `[B, R, 81]` and deltas `[B, R, 80, 4]` of regions `[B, R, 4]`."""
     cut = _cut(c4, regions, 6)
     logits, deltas = mask_rcnn.BoxHead().apply({"params": params["boxes"]}, cut)
@@ -315,7 +315,7 @@ def _box_outputs(params: Mapping[str, Any], c4: Array, regions: Array) -> tuple[
     return jnp.reshape(logits, (*shape, -1)), jnp.reshape(deltas, (*shape, -1, 4))  # pyright: ignore
 
 
-def _mask_outputs(params: Mapping[str, Any], c4: Array, regions: Array, classes: Array) -> Array:
+def mask_outputs(params: Mapping[str, Any], c4: Array, regions: Array, classes: Array) -> Array:
     """Return the masks' logits `[B, K, 28, 28]` of regions `[B, K, 4]` for their classes `[B, K]`."""
     logits = mask_rcnn.MaskHead().apply({"params": params["masks"]}, _cut(c4, regions, 14))
     own = jnp.take_along_axis(logits, classes.reshape(-1, 1, 1, 1), -1)[..., 0]  # pyright: ignore

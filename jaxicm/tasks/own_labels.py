@@ -16,9 +16,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from jaxicm.tasks.boxes import area, intersection_over_union
-from jaxicm.tasks.mask_rcnn import STRIDE, BoxHead, MaskHead, proposal_outputs, propose
-from jaxicm.tasks.mask_rcnn_loss import MASKS, SAMPLES
-from jaxicm.tasks.roi_align import roi_align
+from jaxicm.tasks.mask_rcnn import STRIDE, proposal_outputs, propose
+from jaxicm.tasks.mask_rcnn_loss import MASKS, box_outputs, mask_outputs
 from jaxicm.tasks.yolox import STRIDES
 from jaxicm.tasks.yolox_loss import BOX_WEIGHT, decode
 
@@ -85,8 +84,8 @@ def mask_rcnn(
     by_anchor = bernoulli_divergence(wanted_anchors, proposal_outputs(params, c4)[0])
     expected = jnp.maximum(jnp.sum(jax.nn.sigmoid(wanted_anchors), (1, 2, 3)), 1.0)
 
-    wanted_logits, wanted_deltas = _box_outputs(params, labels, regions)
-    logits, deltas = _box_outputs(params, c4, regions)
+    wanted_logits, wanted_deltas = box_outputs(params, labels, regions)
+    logits, deltas = box_outputs(params, c4, regions)
     found = jnp.where(filled, jnp.sum(jax.nn.softmax(wanted_logits)[..., :-1], -1), 0.0)
     count = jnp.maximum(jnp.sum(found, -1), 1.0)
     weights = jnp.where(filled, found + BACKGROUND_WEIGHT * (1.0 - found), 0.0)
@@ -95,7 +94,7 @@ def mask_rcnn(
 
     most, places = lax.top_k(found, min(MASKS, found.shape[1]))
     regions, classes = jnp.take_along_axis(regions, places[..., None], 1), jnp.take_along_axis(best, places, 1)
-    wanted_masks, masks = (_mask_outputs(params, x, regions, classes) for x in (labels, c4))
+    wanted_masks, masks = (mask_outputs(params, x, regions, classes) for x in (labels, c4))
     by_mask = jnp.mean(bernoulli_divergence(wanted_masks, masks), (2, 3))
     return {
         "proposal_object": jnp.sum(by_anchor, (1, 2, 3)) / expected,
@@ -133,23 +132,3 @@ def _smooth(x: Array) -> Array:
     """Return the absolute value, less half of `SMOOTH_BELOW`, and a parabola below it (Girshick, "Fast R-CNN")."""
     size = jnp.abs(x)
     return jnp.where(size < SMOOTH_BELOW, 0.5 / SMOOTH_BELOW * x**2, size - 0.5 * SMOOTH_BELOW)
-
-
-def _box_outputs(params: Mapping[str, Any], c4: Array, regions: Array) -> tuple[Array, Array]:
-    """Return class logits `[B, R, 81]` and deltas `[B, R, 80, 4]` of regions `[B, R, 4]`."""
-    logits, deltas = BoxHead().apply({"params": params["boxes"]}, _cut(c4, regions, 6))
-    shape = regions.shape[:2]
-    return jnp.reshape(logits, (*shape, -1)), jnp.reshape(deltas, (*shape, -1, 4))  # pyright: ignore
-
-
-def _mask_outputs(params: Mapping[str, Any], c4: Array, regions: Array, classes: Array) -> Array:
-    """Return the masks' logits `[B, K, 28, 28]` of regions `[B, K, 4]` for their classes `[B, K]`."""
-    logits = MaskHead().apply({"params": params["masks"]}, _cut(c4, regions, 14))
-    own = jnp.take_along_axis(logits, classes.reshape(-1, 1, 1, 1), -1)[..., 0]  # pyright: ignore
-    return own.reshape(*regions.shape[:2], *own.shape[1:])
-
-
-def _cut(c4: Array, regions: Array, size: int) -> Array:
-    """Return regions `[B, R, 4]` of C4, `[B * R, size, size, 112]`."""
-    cut = jax.vmap(lambda x, r: roi_align(x, r, size=size, scale=1 / STRIDE, samples=SAMPLES))(c4, regions)
-    return cut.reshape(-1, *cut.shape[2:])

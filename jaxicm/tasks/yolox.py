@@ -205,26 +205,37 @@ def outputs(params: Mapping[str, Any], levels: Mapping[str, Array]) -> Array:
     return Head(_width(params)).apply({"params": params["head"]}, levels)  # pyright: ignore[reportReturnType]
 
 
-def decode(raw: Array, size: int = SIZE) -> tuple[Array, Array, Array]:
+def decode(raw: Array, size: tuple[int, int]) -> tuple[Array, Array, Array]:
     """Turn raw outputs into boxes and logits.
 
     Args:
         raw: float32 [B, cells, 85].
-        size: side of the canvas.
+        size: height and width of the canvas.
 
     Returns:
         Boxes [B, cells, 4] in pixels of the canvas, object logits [B, cells], class logits [B, cells, 80].
     """
-    grid, stride = cells(size)
-    centre = (raw[..., :2] + grid) * stride
-    half = jnp.exp(raw[..., 2:4]) * stride * 0.5
-    return jnp.concatenate([centre - half, centre + half], -1), raw[..., 4], raw[..., 5:]
+    return boxes_of(raw[..., :4], size), raw[..., 4], raw[..., 5:]
+
+
+def boxes_of(offsets: Array, size: tuple[int, int], largest_log: float = jnp.inf) -> Array:
+    """Return the boxes `[..., cells, 4]` in pixels of a canvas that offsets `[..., cells, 4]` mean.
+
+    Args:
+        offsets: of the centre from the cell's corner in strides, and logarithms of the sides in strides.
+        size: height and width of the canvas.
+        largest_log: above it logarithms are cut.
+    """
+    grid, stride = cells(*size)
+    centre = (offsets[..., :2] + grid) * stride
+    half = jnp.exp(jnp.minimum(offsets[..., 2:], largest_log)) * stride * 0.5
+    return jnp.concatenate([centre - half, centre + half], -1)
 
 
 @cache
-def cells(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return column and row, float32 [cells, 2], and the stride [cells, 1] of every cell."""
-    grids = [np.indices((size // s, size // s)).transpose(1, 2, 0)[..., ::-1].reshape(-1, 2) for s in STRIDES]
+def cells(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return column and row, float32 [cells, 2], and the stride [cells, 1] of every cell of a canvas."""
+    grids = [np.indices((height // s, width // s))[::-1].reshape(2, -1).T for s in STRIDES]
     strides = [np.full((len(g), 1), s) for g, s in zip(grids, STRIDES, strict=True)]
     return np.concatenate(grids).astype(np.float32), np.concatenate(strides).astype(np.float32)
 

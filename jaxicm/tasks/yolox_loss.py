@@ -7,7 +7,6 @@ limited to `LOG_SIZE_LIMIT`, so that no gradient is infinite. The original's L1 
 """
 
 from collections.abc import Mapping
-from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -174,7 +173,7 @@ def assign(
         real: bool [N].
         size: height and width of the canvas.
     """
-    grid, stride = cells(*size)
+    grid, stride = yolox.cells(*size)
     centres = (boxes[:, :2] + boxes[:, 2:]) * 0.5
     away = jnp.abs((grid + 0.5) * stride - centres[:, None])  # [N, cells, 2]
     near = jnp.all(away < CENTRE_RADIUS * stride, -1) & real[:, None]
@@ -198,19 +197,8 @@ def assign(
 
 
 def decode(raw: Array, size: tuple[int, int]) -> Array:
-    """Return the boxes `[..., cells, 4]`, in pixels of a canvas of any height and width, of raw outputs."""
-    grid, stride = cells(*size)
-    centre = (raw[..., :2] + grid) * stride
-    half = jnp.exp(jnp.minimum(raw[..., 2:4], LOG_SIZE_LIMIT)) * stride * 0.5
-    return jnp.concatenate([centre - half, centre + half], -1)
-
-
-@cache
-def cells(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return column and row, float32 [cells, 2], and the stride [cells, 1] of every cell of a canvas."""
-    grids = [np.indices((height // s, width // s))[::-1].reshape(2, -1).T for s in yolox.STRIDES]
-    strides = [np.full((len(g), 1), s) for g, s in zip(grids, yolox.STRIDES, strict=True)]
-    return np.concatenate(grids).astype(np.float32), np.concatenate(strides).astype(np.float32)
+    """Return the boxes `[..., cells, 4]`, in pixels of a canvas, of raw outputs; no gradient is infinite."""
+    return yolox.boxes_of(raw[..., :4], size, LOG_SIZE_LIMIT)
 
 
 def _cross_entropy(logits: Array, wanted: Array) -> Array:

@@ -85,8 +85,8 @@ def detect(params: Mapping[str, Any], levels: Mapping[str, Array]) -> tuple[Arra
     Returns:
         Boxes [100, 4] in pixels of the canvas, scores [100], classes [100], and bool [100]: whether it is one.
     """
-    side = levels["p3"].shape[1] * yolox.STRIDES[0]
-    boxes, objects, classes = yolox.decode(yolox.outputs(params, levels), side)
+    height, width = (side * yolox.STRIDES[0] for side in levels["p3"].shape[1:3])
+    boxes, objects, classes = yolox.decode(yolox.outputs(params, levels), (height, width))
     scores = jax.nn.sigmoid(objects[0])[:, None] * jax.nn.sigmoid(classes[0])
     candidates = jnp.where(scores > LOWEST_SCORE, scores, -jnp.inf)
     kept, kind, filled = non_maximum_suppression(boxes[0], candidates, overlap=OVERLAP, count=MOST)

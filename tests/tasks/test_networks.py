@@ -147,7 +147,7 @@ def test_yolox_decodes_cells_without_half_an_offset():
     """The cell in column 2, row 1 of stride 8 of a 64-pixel canvas: centre (2 + 0.25) * 8, (1 - 0.5) * 8."""
     raw = np.zeros((1, 8 * 8 + 4 * 4 + 2 * 2, 85), np.float32)
     raw[0, 1 * 8 + 2, :4] = 0.25, -0.5, np.log(2), np.log(3)
-    boxes, objects, classes = yolox.decode(jnp.asarray(raw), 64)
+    boxes, objects, classes = yolox.decode(jnp.asarray(raw), (64, 64))
     np.testing.assert_allclose(boxes[0, 10], [18 - 8, 4 - 12, 18 + 8, 4 + 12], atol=1e-4)
     np.testing.assert_allclose(boxes[0, 64 + 5], [16 - 8, 16 - 8, 16 + 8, 16 + 8], atol=1e-4)
     assert objects.shape == (1, 84)

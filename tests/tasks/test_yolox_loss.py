@@ -186,7 +186,7 @@ def test_perfect_predictions_have_no_loss_of_boxes_and_classes():
 
 def test_boxes_are_decoded_as_the_network_does():
     raw = np.random.default_rng(0).normal(size=(2, 64 + 16 + 4, 85)).astype(np.float32)
-    expected = yolox.decode(jnp.asarray(raw), 64)[0]
+    expected = yolox.decode(jnp.asarray(raw), (64, 64))[0]
     np.testing.assert_allclose(yolox_loss.decode(jnp.asarray(raw), (64, 64)), expected, atol=1e-4)
 
 
