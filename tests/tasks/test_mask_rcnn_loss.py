@@ -338,7 +338,7 @@ def test_only_the_best_matches_go_through_the_mask_head(small_params, monkeypatc
         seen.append(regions.shape)
         return jnp.zeros((*classes.shape, 28, 28))
 
-    monkeypatch.setattr(mask_rcnn_loss, "_mask_outputs", head)
+    monkeypatch.setattr(mask_rcnn_loss, "mask_outputs", head)
     jax.eval_shape(lambda x: mask_rcnn_loss.losses(small_params, x, targets, scale=0.5), jnp.asarray(images))
     assert seen == [(2, mask_rcnn_loss.MASKS, 4)]
 
