@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from jaxicm.codecs.lossless import LosslessCodec
 
 FILE_SUFFIX = ".jicm"
-DEFAULT_MODELS = {"people": "fast", "machine": "fast_machine"}
-"""Lossy weights by who looks at the pictures."""
+DEFAULT_MODEL = "fast"
+VIEWERS = ("people", "machine")
 DEFAULT_LOSSLESS_MODEL = "lossless_fast"
 DEFAULT_BACKGROUND = "white"
 
@@ -77,7 +77,7 @@ def encode(
         str | None,
         typer.Option(
             "--model",
-            help=f"Name from `jaxicm models`, or a weight file; by default {DEFAULT_MODELS['people']},"
+            help=f"Name from `jaxicm models`, or a weight file; by default {DEFAULT_MODEL},"
             f" with --lossless {DEFAULT_LOSSLESS_MODEL}. A lossless one implies --lossless.",
         ),
     ] = None,
@@ -102,11 +102,11 @@ def encode(
     The file says who is to see it (--decoder): with the same bytes the weights may have a decoder for people and one
     for machines, and `jaxicm decode --decoder` may choose the other one.
 
-    --for machine takes weights that were trained for detectors; adapting for them (--effort) needs the weights of task
-    networks in the folder that JAXICM_TASKS names.
+    --for machine takes installed weights that were trained for detectors; adapting for them (--effort) needs the
+    weights of task networks in the folder that JAXICM_TASKS names.
     """
     from jaxicm.cli.jobs import plan_jobs, run_jobs
-    from jaxicm.cli.model_kind import wants_lossless
+    from jaxicm.cli.model_kind import find_machine_model, wants_lossless
     from jaxicm.cli.stages import choose_effort
     from jaxicm.cli.values import choose_target, parse_colour, parse_tune
     from jaxicm.errors import OptionError
@@ -115,8 +115,8 @@ def encode(
     given = {"--quality": quality, "--bpp": bpp, "--size": size, "--psnr": psnr, "--background": background}
     given |= {"--tune": tune, "--time-limit": time_limit, "--stages": stages}
     given["--decoder"] = decoder
-    if viewer not in DEFAULT_MODELS:
-        raise OptionError(f"--for must be {' or '.join(DEFAULT_MODELS)}, got {viewer!r}")
+    if viewer not in VIEWERS:
+        raise OptionError(f"--for must be {' or '.join(VIEWERS)}, got {viewer!r}")
     if viewer != "people":
         given["--for"] = viewer
         if model is not None:
@@ -135,7 +135,8 @@ def encode(
             "time_limit_s": time_limit,
         }
         target, colour = choose_target(quality, bpp, size, psnr), parse_colour(background or DEFAULT_BACKGROUND)
-        work = _lossy_work(model or DEFAULT_MODELS[viewer], decoder, target, colour, verify, adaptation)
+        chosen = model or (DEFAULT_MODEL if viewer == "people" else find_machine_model())
+        work = _lossy_work(chosen, decoder, target, colour, verify, adaptation)
     jobs = plan_jobs(paths, out_dir, reads=PICTURE_SUFFIXES, writes={FILE_SUFFIX}, what="picture", suffix=FILE_SUFFIX)
     run_jobs(jobs, work, verb="encoding", no_clobber=no_clobber)
 

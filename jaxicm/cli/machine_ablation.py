@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 QUALITIES = (1.0, 15.0, 30.0, 50.0)
 """At which models of all rates code."""
 WEIGHTS, JOURNAL = "frozen.safetensors", "tasks.jsonl"
-SCORES = ("ap", "ap_mask", "wap")
 
 
 def measure_tasks(
@@ -69,10 +68,11 @@ def _curves(run: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
     """Return bits a pixel and score of the points of a run, by task and score."""
     found = {}
     for name, task in run["tasks"].items():
-        for score in SCORES:
-            points = [point for point in task["points"] if point.get(score) is not None]
-            if points:
-                found[f"{name} {score}"] = {"bpp": [p["bpp"] for p in points], "score": [p[score] for p in points]}
+        points = task["points"]
+        # box_ap, mask_ap, weighted_ap, ...; those at one overlap or of one size have a number or a word behind
+        for score in [key for key in (points[0] if points else {}) if key.endswith("ap")]:
+            counted = [point for point in points if point[score] is not None]
+            found[f"{name} {score}"] = {"bpp": [p["bpp"] for p in counted], "score": [p[score] for p in counted]}
     return found
 
 

@@ -20,6 +20,24 @@ def is_lossless(model: str) -> bool:
     return read_info(find(model)).is_lossless
 
 
+def find_machine_model() -> str:
+    """Return the name of the first installed codec that was trained for machines.
+
+    Raises:
+        InputError: there is none.
+    """
+    from jaxicm.codecs.zoo import list_models
+    from jaxicm.errors import InputError
+
+    for model in list_models():
+        if model.trained_for == "machine" and not model.decoder_of:
+            return model.name
+    raise InputError(
+        "no weights for machines are installed; train some (configs/icm_fast.py), `jaxicm freeze` them, and name their"
+        " folder in JAXICM_MODELS, or adapt others with --effort and --tune machine"
+    )
+
+
 def refuse_lossless(model: str, command: str) -> None:
     """Refuse lossless weights where only lossy ones make sense.
 

@@ -1,5 +1,6 @@
 """`--for` and `--decoder`: which weights are taken, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,15 @@ def test_people_get_the_usual_weights(run, fake_codec):
     assert run("encode", "--for", "people", "photo.png", "a.jicm").code == 0
 
 
-def test_machines_get_their_own_weights(run, fake_codec):
+def test_machines_get_their_own_weights(run, fake_codec, monkeypatch):
+    from jaxicm.codecs import zoo  # the fake one
+
     done = run("encode", "--for", "machine", "photo.png", "a.jicm")
-    assert done.code == 2 and "there is no model 'fast_machine'" in done.err
+    assert done.code == 2 and "no weights for machines are installed; train some" in done.err
     assert not Path("a.jicm").exists()
+    machine = replace(fake_codec.info, name="fast", trained_for="machine")
+    monkeypatch.setattr(zoo, "list_models", lambda: [fake_codec.info, machine])
+    assert run("encode", "--for", "machine", "photo.png", "a.jicm").code == 0
 
 
 @pytest.mark.parametrize(
