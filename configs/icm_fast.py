@@ -7,15 +7,15 @@ detectors find in the original as labels for the decoded picture; no annotations
 `data.annotations=instances.json machine.distortion.task=0.1,0.1,0` true labels count too. Every crop has the trade-off
 lambda of the quality that is drawn for it. It begins at the released weights `fast`; name others with `init=`.
 
-Log (117 pictures of COCO train2017 and 600 photographs, 2 CPU cores that did other work besides, 30 minutes; validation as
-configured, 21 photographs):
+Log (117 pictures of COCO train2017 and 600 photographs, 2 CPU cores that did other work besides, 30 minutes; validation
+as configured, 21 photographs):
 
     step 0      fast                                    loss 1.1377, distance 1.98 1.67 1.26 1.01 0.44
     step 300                                            loss 1.0873, distance 1.83 1.54 1.14 0.93 0.39
     step 600                                            loss 1.0782, distance 1.86 1.50 1.10 0.89 0.40
     step 900    decaying to 0 over the last 540 steps   loss 1.0734, distance 1.80 1.46 1.10 0.91 0.40
-    COCO val, 160 pictures, qualities 1, 10, 20, 30: BD-rate of box AP over fast +2.8 % (yolox_nano), -0.2 % (mask_rcnn),
-    -9.1 % (deimv2_femto, not trained through)
+    COCO val, 160 pictures, qualities 1, 10, 20, 30: BD-rate of box AP over fast +2.8 % (yolox_nano), -0.2 %
+    (mask_rcnn), -9.1 % (deimv2_femto, not trained through)
 
 With six times the learning rate the loss rose to 1.48 within 300 steps; with five times the exchange all rates rise.
 """
