@@ -7,7 +7,7 @@ import pytest
 
 import jaxicm
 from jaxicm.bits.container import Section, SectionKind, describe, pack, unpack
-from jaxicm.codecs import image as image_module
+from jaxicm.codecs import latent_coder
 from jaxicm.codecs.image_file import SIDE_MAX, to_grey
 from jaxicm.errors import CorruptFile, InputError, OptionError, UnknownWeights
 
@@ -135,12 +135,12 @@ def test_verification_passes_and_finds_a_wrong_symbol(tiny_codec, photograph, mo
 def test_symbols_at_the_smallest_scale_are_not_in_the_file(tiny_codec, photograph, monkeypatch):
     pushed, skipped = [], 0
 
-    class Recorder(image_module.Encoder):
+    class Recorder(latent_coder.Encoder):
         def push(self, symbols, indices):
             pushed.append(np.asarray(indices))
             super().push(symbols, indices)
 
-    monkeypatch.setattr(image_module, "Encoder", Recorder)
+    monkeypatch.setattr(latent_coder, "Encoder", Recorder)
     picture = photograph(128, 128)
     result = tiny_codec.encode_detail(picture, quality=1)
     quantized = tiny_codec._latents.quantize(tiny_codec._transforms.analyze(picture, 1.0), 16, (128, 128))
@@ -155,7 +155,7 @@ def test_symbols_at_the_smallest_scale_are_not_in_the_file(tiny_codec, photograp
 
 def test_headers_that_this_codec_cannot_have_made_are_refused(tiny_codec, photograph):
     header, sections = unpack(tiny_codec.encode(photograph(24, 40)))
-    for change in ({"width": SIDE_MAX + 1}, {"height": SIDE_MAX + 1}, {"bit_depth": 10}, {"flags": 1}):
+    for change in ({"width": SIDE_MAX + 1}, {"height": SIDE_MAX + 1}, {"bit_depth": 10}, {"flags": 3}):
         data = pack(dataclasses.replace(header, **change), sections)
         for decode in (tiny_codec.decode, jaxicm.decode):
             with pytest.raises(CorruptFile, match="header"):
