@@ -77,10 +77,9 @@ def parse_tune(text: str | None) -> str | None:
     """
     if text is None or text in TUNES:
         return TUNES.get(text or "")
-    from jaxicm.tasks import own, zoo
+    from jaxicm.tasks import zoo
 
-    networks = [word.strip().removesuffix("/labels") for word in text.split(",")]
-    if text == "machine" or all(name in zoo.TRAINABLE or own.is_own(name) for name in networks):
+    if text == "machine" or all(zoo.is_trainable(name) for name, _ in zoo.split_names(text)):
         return text
     known = ", ".join([*TUNES, "machine", *zoo.TRAINABLE])
     raise OptionError(f"--tune {text!r} is no objective; choose from {known}")

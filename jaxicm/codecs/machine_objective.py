@@ -19,10 +19,7 @@ from jaxicm.errors import OptionError
 from jaxicm.objectives.distortion import distortion as measure
 from jaxicm.objectives.machine import MACHINE, MachineDistortion, machine_terms
 from jaxicm.tasks import zoo
-from jaxicm.tasks.own import is_own
 
-LABELS = "/labels"
-"""Behind a network's name: the losses on what it finds itself in the original count, and not its features."""
 _SCALES_AN_OCTAVE = 4
 _SCALE = 0.65
 """One of the scales that are compiled: a canvas of 416 pixels for pictures of 640."""
@@ -42,17 +39,15 @@ def parse_machine(name: str, trained: Mapping[str, Any] | None) -> MachineDistor
     usual = MachineDistortion() if trained is None else from_dict(MachineDistortion, trained)
     if name == MACHINE:
         return replace(usual, task=(0.0,))
-    words = [word.strip() for word in name.split(",")]
-    labels = [float(word.endswith(LABELS)) for word in words]
-    networks = tuple(word.removesuffix(LABELS) for word in words)
-    unknown = [network for network in networks if network not in zoo.TRAINABLE and not is_own(network)]
+    named = zoo.split_names(name)
+    unknown = [network for network, _ in named if not zoo.is_trainable(network)]
     if unknown:
         known = ", ".join((*OBJECTIVES, MACHINE, *zoo.TRAINABLE))
         raise OptionError(f"tune: there is no objective {unknown[0]!r}; there are {known}, or FILE.py:FUNCTION")
     return MachineDistortion(
-        networks=networks,
-        proxy=tuple(1.0 - label for label in labels),
-        own=tuple(labels),
+        networks=tuple(network for network, _ in named),
+        proxy=tuple(float(not labelled) for _, labelled in named),
+        own=tuple(float(labelled) for _, labelled in named),
         exchange=usual.exchange,
         mse=usual.mse,
     )

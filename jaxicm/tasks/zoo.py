@@ -24,6 +24,8 @@ SUFFIXES = {"deimv2_femto": (".onnx",)}
 NAMES: tuple[str, ...] = tuple(STEMS)
 TRAINABLE = ("yolox_nano", "mask_rcnn", "squeezenet")
 """Networks through which gradients go."""
+LABELS = "/labels"
+"""Behind a network's name: the losses on what it finds itself in the original count, and not its features."""
 
 
 def load(name: str, path: Path | None = None) -> TaskNetwork:
@@ -54,6 +56,17 @@ def load(name: str, path: Path | None = None) -> TaskNetwork:
         case _:
             from jaxicm.tasks.squeezenet import SqueezeNet as Network
     return Network.load(path)
+
+
+def split_names(text: str) -> list[tuple[str, bool]]:
+    """Split task networks separated by commas: the name of each, and whether `LABELS` stood behind it."""
+    words = [word.strip() for word in text.split(",")]
+    return [(word.removesuffix(LABELS), word.endswith(LABELS)) for word in words]
+
+
+def is_trainable(name: str) -> bool:
+    """Whether a name is one that `functions` takes."""
+    return name in TRAINABLE or own.is_own(name)
 
 
 def functions(name: str) -> "TaskFunctions":
