@@ -10,7 +10,8 @@ it if all others stayed as they are. With values v, latents y, the gradient g of
 bits, which rounding weighs) and the curvature h, that value is v - g / h; so y moves by `-rate * (g / h + y - v)`.
 Straight-through gradients lack the term y - v: they push a latent away from its own rounding error until it tips over,
 and end with half of the symbols rounded at random. A handful of iterations gains most of what can be gained, since the
-quantisation steps that a model has learned make h nearly the same everywhere (`stage.CURVATURE`).
+quantisation steps that a model has learned make h nearly the same everywhere (`stage.CURVATURE`). Where errors count
+differently from place to place (`Problem.importance`), h and the choice of symbols follow.
 
 Sources: Campos et al., "Content adaptive optimization for neural image compression", 2019; systems S4 (Zhang et al.,
 arXiv 2210.04112) and S8 (Le et al., ICME 2021); see `adapt.stage` for the ways to stand for rounding.
@@ -28,7 +29,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from jaxicm.adapt.rounding import AnyArray, coded, is_random, relaxed, relaxed_rate
+from jaxicm.adapt.rounding import AnyArray, coded, is_random, relaxed
 from jaxicm.adapt.stage import CURVATURE, Method, Optimizer, Progress, Stage
 from jaxicm.compilation import training_options
 from jaxicm.entropy import gaussian
@@ -64,6 +65,8 @@ class Problem(NamedTuple):
       weight: bits that the distortion is worth, times pixels of `x`: lambda * 255**2.
       cost: bits of all symbols, `rounding.costs`.
       distortion: arrays of the measure.
+      importance: float32 `[B, h, w, 1]` above 0, weights of the squared errors of the pixels that a latent position
+        stands for; None where all count the same. For squared errors and "coordinate".
     """
 
     arrays: Any
@@ -73,6 +76,7 @@ class Problem(NamedTuple):
     weight: AnyArray
     cost: Array
     distortion: Any
+    importance: AnyArray | None = None
 
 
 class Outcome(NamedTuple):
@@ -211,15 +215,30 @@ def distortion_bits(x_hat: Array, problem: Problem, distortion: Distortion) -> A
     x = jnp.asarray(problem.x).astype(jnp.float32) / 255.0
     x_hat = jnp.where(problem.shown, x_hat, x)
     count = x.shape[1] * x.shape[2]
+    if problem.importance is not None:
+        root = jnp.sqrt(_enlarged(jnp.asarray(problem.importance), x.shape[1] // problem.importance.shape[1]))
+        x, x_hat = root * x, root * x_hat
     return jnp.asarray(problem.weight) * count * distortion(problem.distortion, x, x_hat)
+
+
+def _enlarged(plane: Array, factor: int) -> Array:
+    return jnp.repeat(jnp.repeat(plane, factor, axis=1), factor, axis=2)
 
 
 @_compiled
 def _measure(y: Array, problem: Problem, offsets: AnyArray, fixed: _Fixed) -> tuple[Array, Array]:
     """Code latents as the coder does: true cost `[B]` and values."""
-    values, bits = fixed.networks.code(problem.arrays, y, coded(problem.cost, offsets), None, problem.inside, True)
+    quantize, weight = coded(problem.cost, offsets), _weight(problem, y)
+    values, bits = fixed.networks.code(problem.arrays, y, quantize, weight, problem.inside, True)
     pixels = levels_of(fixed.networks.decode(problem.arrays, values)) / 255.0
     return bits + distortion_bits(pixels, problem, fixed.distortion), values
+
+
+def _weight(problem: Problem, y: Array) -> Array | None:
+    """Return the bits that a squared error of one step is worth, of the latent's shape; None where `offsets` say it."""
+    if problem.importance is None:
+        return None
+    return jnp.broadcast_to(CURVATURE * problem.importance, y.shape)
 
 
 def _rule(name: Optimizer) -> optax.GradientTransformation:
@@ -270,7 +289,7 @@ def _iterate(
     moving: _Moving, problem: Problem, key: Array, knobs: AnyArray, offsets: AnyArray, fixed: _Fixed
 ) -> _Moving:
     learning_rate, temperature, done = knobs
-    quantize = relaxed(fixed.method, relaxed_rate(problem.cost), offsets, temperature, done)
+    quantize = relaxed(fixed.method, problem.cost, offsets, temperature, done)
     gradient = _gradient(moving, problem, key, quantize, fixed)
     change, state = _rule(fixed.optimizer).update(gradient, moving.state)
     y, log_gain = (a - learning_rate * d for a, d in zip(moving[:2], cast(tuple[Array, Array], change), strict=True))
@@ -295,7 +314,10 @@ def _gradient(moving: _Moving, problem: Problem, key: Array, quantize: Quantize,
     """Return the direction for latents and gains."""
     networks = fixed.networks
     y = moving.y * jnp.exp(moving.log_gain) if fixed.gains else moving.y
-    noise = jax.random.uniform(key, y.shape, minval=-0.5, maxval=0.5) if is_random(fixed.method) else None
+    if is_random(fixed.method):
+        noise = jax.random.uniform(key, y.shape, minval=-0.5, maxval=0.5)
+    else:
+        noise = _weight(problem, y)
 
     def loss(y: Array) -> tuple[Array, Array]:
         values, bits = networks.code(problem.arrays, y, quantize, noise, problem.inside, fixed.context_gradient)
@@ -304,7 +326,8 @@ def _gradient(moving: _Moving, problem: Problem, key: Array, quantize: Quantize,
 
     gradient, values = jax.grad(loss, has_aux=True)(y)
     if fixed.method == "coordinate":
-        gradient = gradient / CURVATURE + (y - values)
+        curvature = CURVATURE if problem.importance is None else CURVATURE * problem.importance
+        gradient = gradient / curvature + (y - values)
     if not fixed.gains:
         return gradient, jnp.zeros_like(moving.log_gain)
     return gradient * jnp.exp(moving.log_gain), jnp.sum(gradient * y, axis=(0, 1, 2))

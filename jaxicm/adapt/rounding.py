@@ -64,29 +64,46 @@ def coded(cost: AnyArray, offsets: AnyArray) -> Quantize:
     Args:
       cost: of all symbols, `costs`.
       offsets: `gaussian.offset_rows` of the weight of errors in the choice of symbols.
+
+    Returns:
+      A function that takes, in place of noise, the bits that a squared error of one step is worth where `offsets` do
+      not say it, or None.
     """
 
-    def quantize(y: Array, mean: Array, index: Array, noise: Array | None) -> tuple[Array, Array]:
-        del noise
-        symbol = gaussian.round_with_cost(y - mean, index, offsets=offsets) * (index > 0)
+    def quantize(y: Array, mean: Array, index: Array, weight: Array | None) -> tuple[Array, Array]:
+        symbol = _choose(y - mean, index, cost, offsets, weight)
         return symbol + mean, jnp.where(index > 0, _look_up(cost, symbol, index), 0.0)
 
     return quantize
 
 
-def relaxed(method: Method, rate: Rate, offsets: AnyArray, temperature: Array, done: Array) -> Quantize:
+def _choose(residual: Array, index: Array, cost: AnyArray, offsets: AnyArray, weight: Array | None) -> Array:
+    """Return symbols of least cost: by `offsets`, or among three by the bits that a squared error is worth there."""
+    if weight is None:
+        return gaussian.round_with_cost(residual, index, offsets=offsets) * (index > 0)
+    nearest = jnp.round(residual)
+    best, least = nearest, jnp.full(residual.shape, jnp.inf)
+    for symbol in (nearest, nearest - jnp.sign(nearest), jnp.zeros_like(nearest)):
+        found = _look_up(cost, symbol, index) + weight * jnp.square(symbol - residual)
+        best, least = jnp.where(found < least, symbol, best), jnp.minimum(found, least)
+    return best * (index > 0)
+
+
+def relaxed(method: Method, cost: AnyArray, offsets: AnyArray, temperature: Array, done: Array) -> Quantize:
     """Return what stands for rounding in the gradient.
 
     Args:
       method: the way.
-      rate: of real-valued residuals.
+      cost: of all symbols, `costs`.
       offsets: as of `coded`, for the methods that round.
       temperature: of soft rounding and annealing.
       done: from 0 to 1 over a stage.
 
     Returns:
-      A function whose noise is uniform in [-1/2, 1/2]; only random methods use it.
+      A function whose noise is uniform in [-1/2, 1/2] for random methods; the others take bits that squared errors are
+      worth in its place, or None.
     """
+    rate = relaxed_rate(cost)
     match method:
         case "noise":
             return partial(_noisy, rate=rate)
@@ -95,7 +112,7 @@ def relaxed(method: Method, rate: Rate, offsets: AnyArray, temperature: Array, d
         case "sga" | "sga+":
             return partial(_annealed, rate=rate, temperature=temperature, scaled=method == "sga+")
         case "straight_through" | "coordinate":
-            return partial(_rounded, rate=rate, offsets=offsets, own_rate=method == "straight_through")
+            return partial(_rounded, cost=cost, rate=rate, offsets=offsets, own_rate=method == "straight_through")
 
 
 def is_random(method: Method) -> bool:
@@ -108,12 +125,19 @@ def _noisy(y: Array, mean: Array, index: Array, noise: Array, *, rate: Rate) -> 
 
 
 def _rounded(
-    y: Array, mean: Array, index: Array, noise: None, *, rate: Rate, offsets: AnyArray, own_rate: bool
+    y: Array,
+    mean: Array,
+    index: Array,
+    weight: Array | None,
+    *,
+    cost: AnyArray,
+    rate: Rate,
+    offsets: AnyArray,
+    own_rate: bool,
 ) -> tuple[Array, Array]:
     """Round, with the identity as gradient; with `own_rate` a latent's own bits have a gradient as well."""
-    del noise
     residual, still = y - mean, jax.lax.stop_gradient(index)
-    symbol = gaussian.round_with_cost(jax.lax.stop_gradient(residual), still, offsets=offsets) * (still > 0)
+    symbol = _choose(jax.lax.stop_gradient(residual), still, cost, offsets, weight)
     # The symbol stays while the mean moves, so the value moves with it.
     seen = straight_through(symbol, residual) if own_rate else symbol
     return straight_through(symbol, y) + mean, jnp.where(still > 0, rate(seen, index), 0.0)

@@ -67,6 +67,14 @@ def encode(
         ),
     ] = "people",
     decoder: DecoderOption = None,
+    scale: Annotated[
+        int | None,
+        typer.Option(
+            "--scale",
+            metavar="PERCENT",
+            help="Code a smaller picture, the decoder enlarges it again: pays at low rates, and for machines.",
+        ),
+    ] = None,
     keep_rgb: Annotated[
         bool,
         typer.Option(
@@ -109,12 +117,13 @@ def encode(
     from jaxicm.cli.model_kind import find_machine_model, wants_lossless
     from jaxicm.cli.stages import choose_effort
     from jaxicm.cli.values import choose_target, parse_colour, parse_tune
+    from jaxicm.codecs.image_file import FULL_SCALE
     from jaxicm.errors import OptionError
     from jaxicm.media.files import PICTURE_SUFFIXES
 
     given = {"--quality": quality, "--bpp": bpp, "--size": size, "--psnr": psnr, "--background": background}
     given |= {"--tune": tune, "--time-limit": time_limit, "--stages": stages}
-    given["--decoder"] = decoder
+    given |= {"--decoder": decoder, "--scale": scale}
     if viewer not in VIEWERS:
         raise OptionError(f"--for must be {' or '.join(VIEWERS)}, got {viewer!r}")
     if viewer != "people":
@@ -129,14 +138,15 @@ def encode(
         if keep_rgb:
             raise OptionError("--keep-rgb goes with --lossless; leave one out or add the other")
         objective = parse_tune(tune)
-        adaptation = {
+        options = {
             "effort": choose_effort(effort, stages, tune=tune, time_limit_s=time_limit),
             "tune": objective,
             "time_limit_s": time_limit,
+            "scale": FULL_SCALE if scale is None else scale,
         }
         target, colour = choose_target(quality, bpp, size, psnr), parse_colour(background or DEFAULT_BACKGROUND)
         chosen = model or (DEFAULT_MODEL if viewer == "people" else find_machine_model())
-        work = _lossy_work(chosen, decoder, target, colour, verify, adaptation)
+        work = _lossy_work(chosen, decoder, target, colour, verify, options)
     jobs = plan_jobs(paths, out_dir, reads=PICTURE_SUFFIXES, writes={FILE_SUFFIX}, what="picture", suffix=FILE_SUFFIX)
     run_jobs(jobs, work, verb="encoding", no_clobber=no_clobber)
 
@@ -147,7 +157,7 @@ def _lossy_work(
     target: "Target",
     background: tuple[int, int, int],
     verify: bool,
-    adaptation: dict[str, Any],
+    options: dict[str, Any],
 ) -> "Callable[[Job, Terminal], str]":
     """Return what encodes one picture with loss."""
     from jaxicm.cli.terminal import cost_change
@@ -167,16 +177,14 @@ def _lossy_work(
         _tell(job, picture.notes, terminal)
         start = time.perf_counter()
         icc, progress = _kept_profile(picture.icc), terminal.show_adapting
-        result = codec().encode_detail(
-            picture.pixels, **target, **adaptation, verify=verify, icc=icc, progress=progress
-        )
+        result = codec().encode_detail(picture.pixels, **target, **options, verify=verify, icc=icc, progress=progress)
         write_bytes(job.target, result.data)
         seconds = time.perf_counter() - start
         parts = [_size(result.data, picture.pixels), f"quality {result.quality:g}"]
         if result.adapted is not None:
             start, cost = result.adapted.start, result.adapted.cost
             parts.append(cost_change(cost / start if start else 1.0))
-            if not result.adapted.iterations and adaptation["time_limit_s"] is not None:
+            if not result.adapted.iterations and options["time_limit_s"] is not None:
                 text = "--time-limit ended before the first iteration; compiling counts, once for each size of pictures"
                 terminal.note(f"{job.source}: {text}")
         if result.reconstruction is not None:

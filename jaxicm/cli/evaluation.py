@@ -99,9 +99,9 @@ def evaluate(
     from jaxicm.evaluate.picture_set import survey
     from jaxicm.evaluate.published import curves
     from jaxicm.evaluate.run import Plan
-    from jaxicm.evaluate.scaling import SCALES
     from jaxicm.evaluate.session import header, session
     from jaxicm.evaluate.subjects import subject
+    from jaxicm.media.scaling import SCALES
 
     labels = parse_labels(label or [])
     wanted = None if qualities is None else parse_numbers(qualities, "--qualities")

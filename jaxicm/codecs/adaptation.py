@@ -20,11 +20,15 @@ class Objective(NamedTuple):
       function: differentiable, of its arrays and of pictures `[B, H, W, 3]` in [0, 1], original and decoded; returns
         `[B]` in units of a squared error. A module-level function: each new object is compiled anew.
       arrays: whatever it needs, for instance the weights of a task network.
+      seen: of a distortion that is slow to compute, what says where errors matter, likewise a function. Then the method
+        "coordinate" follows squared errors weighted by that (`codecs.importance`), and the distortion itself only
+        chooses between the files with and without adaptation.
     """
 
     name: str
     function: Callable[[Any, Array, Array], Array]
     arrays: Any = None
+    seen: Callable[[Any, Array, Array], Array] | None = None
 
 
 def _mse(arrays: None, x: Array, x_hat: Array) -> Array:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,11 +14,21 @@ from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.bits.tables import Tables
 from jaxicm.codecs import image_file, weights, zoo
 from jaxicm.codecs.adaptation import (
+    OBJECTIVES,
     Adapted,
     Objective,
     choose_objective,
 )
-from jaxicm.codecs.image_file import CODEC_NAME, check_header, check_picture, to_grey
+from jaxicm.codecs.image_file import (
+    CODEC_NAME,
+    FULL_SCALE,
+    Source,
+    check_header,
+    check_picture,
+    flags_of,
+    scale_of,
+    to_grey,
+)
 from jaxicm.codecs.latent_coder import LatentCoder
 from jaxicm.codecs.rate_target import search, search_adapted
 from jaxicm.codecs.transforms import Transforms
@@ -27,6 +37,7 @@ from jaxicm.compilation import use_compilation_cache
 from jaxicm.entropy.progressive_frozen import QUALITY_STEPS, FrozenProgressive
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent
 from jaxicm.errors import CorruptFile, FileFormatError, InputError, OptionError, UnknownWeights
+from jaxicm.media.scaling import resize, scaled_size
 from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig
 from jaxicm.stopwatch import Stopwatch
 
@@ -137,6 +148,7 @@ class ImageCodec:
         psnr: float | None = None,
         effort: EffortLike = 0,
         tune: str | Objective | None = None,
+        scale: int = FULL_SCALE,
         time_limit_s: float | None = None,
         progress: Progress | None = None,
         verify: bool = False,
@@ -156,6 +168,8 @@ class ImageCodec:
             file has the same format and costs never more, in bits + lambda * distortion, than with effort 0.
           tune: what the latent is adapted to: "mse", "ms-ssim", "mixed", "yuv", "machine", task networks separated by
             commas, or an objective; by default what the weights were trained for.
+          scale: per cent of the sides, 1 to 100, at which the picture is coded; the decoder enlarges it again. Pays at
+            low rates, and for machines. What `tune` measures is measured there.
           time_limit_s: seconds of adaptation, over all attempts at a target.
           progress: told iterations done, iterations in all, and the cost as a share of the start's.
           verify: decode the file and compare its symbols with the encoder's.
@@ -166,7 +180,7 @@ class ImageCodec:
 
         Raises:
           InputError: if the array is no picture.
-          OptionError: if a target, the effort or the limit is out of range, two targets are given, or tune is unknown.
+          OptionError: if a target, effort, scale or limit is out of range, two targets are given, or tune is unknown.
           TargetError: if a target cannot be reached; the message says what can.
         """
         check_picture(image)
@@ -178,21 +192,24 @@ class ImageCodec:
             raise OptionError(f"a target must be a positive number, got {given}")
         if quality is not None and not QUALITY_MIN <= quality <= QUALITY_MAX:
             raise OptionError(f"quality must be in [{QUALITY_MIN:g}, {QUALITY_MAX:g}], got {quality:g}")
+        if scale not in range(1, FULL_SCALE + 1):
+            raise OptionError(f"scale must be a whole number of per cent from 1 to {FULL_SCALE}, got {scale:g}")
+        source = Source.of(image, scale, icc)
         stages = choose_stages(effort)
         objective = None
         if stages or tune is not None:
-            objective = choose_objective(tune, self.info.trained_for, self.info.machine, image.shape)
+            objective = choose_objective(tune, self.info.trained_for, self.info.machine, source.pixels.shape)
         if time_limit_s is not None and not time_limit_s > 0:
             raise OptionError(f"the time limit must be above 0 seconds, got {time_limit_s:g}")
-        attempt = partial(self._encode_at, image, icc=icc)
+        attempt = partial(self._encode_at, source)
         if quality is not None or not given:
             result = attempt(round((50.0 if quality is None else quality) * QUALITY_STEPS), reconstruct=False)
             if stages and objective is not None:
-                result = self._adapt(image, result, icc, stages, objective, time_limit_s, progress)
+                result = self._adapt(source, result, stages, objective, time_limit_s, progress)
         else:
             name, value = next(iter(given.items()))
             if stages and objective is not None:
-                adapting = partial(self._adapt, image, icc=icc, stages=stages, objective=objective)
+                adapting = partial(self._adapt, source, stages=stages, objective=objective)
                 result = search_adapted(attempt, adapting, name, value, image, time_limit_s, progress)
             else:
                 result = search(attempt, name, value, image)
@@ -233,57 +250,50 @@ class ImageCodec:
         if len(payloads) != 1:
             raise CorruptFile(f"found {len(payloads)} latent sections, expected 1; get an intact copy of the file")
         watch = Stopwatch()
-        size = header.height, header.width
+        shown = header.height, header.width
+        size = scaled_size(*shown, scale_of(header))
         values = self._latents.decode(payloads[0], header.quality_q4, size, watch)
         with watch.part("synthesis"):
             pixels = self._transforms.synthesize(values, header.quality_q4 / QUALITY_STEPS, size)
-            image = to_grey(pixels) if header.channels == 1 else pixels
+            image = resize(to_grey(pixels) if header.channels == 1 else pixels, *shown)
         return DecodeResult(image, watch.seconds, values)
 
-    def _encode_at(self, image: np.ndarray, quality_q4: int, *, reconstruct: bool, icc: bytes | None) -> EncodeResult:
+    def _encode_at(self, source: Source, quality_q4: int, *, reconstruct: bool) -> EncodeResult:
         watch = Stopwatch()
         with watch.part("analysis"):
-            y = self._transforms.analyze(image, quality_q4 / QUALITY_STEPS)
-        return self._encode_latent(image, y, quality_q4, watch, reconstruct=reconstruct, icc=icc)
+            y = self._transforms.analyze(source.pixels, quality_q4 / QUALITY_STEPS)
+        result = self._encode_latent(source, y, quality_q4, watch)
+        if not reconstruct:
+            return result
+        with watch.part("synthesis"):
+            pixels = self._show(result.values_q4, quality_q4, source)
+        return replace(result, timings_s=watch.seconds, reconstruction=resize(pixels, *source.size))
 
-    def _encode_latent(
-        self,
-        image: np.ndarray,
-        y: np.ndarray,
-        quality_q4: int,
-        watch: Stopwatch,
-        *,
-        reconstruct: bool,
-        icc: bytes | None,
-    ) -> EncodeResult:
-        height, width = image.shape[:2]
+    def _encode_latent(self, source: Source, y: np.ndarray, quality_q4: int, watch: Stopwatch) -> EncodeResult:
         with watch.part("entropy"):
-            quantized = self._latents.quantize(y, quality_q4, (height, width))
+            quantized = self._latents.quantize(y, quality_q4, (source.pixels.shape[0], source.pixels.shape[1]))
         with watch.part("coder"):
             payload, bits = self._latents.encode(quantized)
             header = Header(
                 codec=CODEC_NAME,
                 weights=bytes.fromhex(self.info.digest)[: weights.DIGEST_BYTES],
-                height=height,
-                width=width,
-                channels=1 if image.ndim == 2 else 3,
+                height=source.size[0],
+                width=source.size[1],
+                channels=1 if source.pixels.ndim == 2 else 3,
                 quality_q4=quality_q4,
-                flags=image_file.VIEWERS[self.viewer],
+                flags=flags_of(self.viewer, source.scale),
             )
             sections = [Section(SectionKind.LATENT, payload)]
-            if icc is not None:
-                sections.append(Section(SectionKind.ICC, icc))
+            if source.icc is not None:
+                sections.append(Section(SectionKind.ICC, source.icc))
             data = pack(header, sections)
-        reconstruction = None
-        if reconstruct:
-            with watch.part("synthesis"):
-                reconstruction = self._show(quantized.values_q4, quality_q4, image)
-        return EncodeResult(data, quality_q4 / QUALITY_STEPS, reconstruction, watch.seconds, bits, quantized.values_q4)
+        return EncodeResult(data, quality_q4 / QUALITY_STEPS, None, watch.seconds, bits, quantized.values_q4)
 
-    def _show(self, values_q4: np.ndarray, quality_q4: int, image: np.ndarray) -> np.ndarray:
-        """Compute what the decoder shows of a picture."""
-        pixels = self._transforms.synthesize(values_q4, quality_q4 / QUALITY_STEPS, image.shape[:2])
-        return to_grey(pixels) if image.ndim == 2 else pixels
+    def _show(self, values_q4: np.ndarray, quality_q4: int, source: Source) -> np.ndarray:
+        """Compute what the decoder shows of a picture, at the coded size."""
+        size = source.pixels.shape[0], source.pixels.shape[1]
+        pixels = self._transforms.synthesize(values_q4, quality_q4 / QUALITY_STEPS, size)
+        return to_grey(pixels) if source.pixels.ndim == 2 else pixels
 
     @cached_property
     def _adapter(self) -> "LatentAdapter":
@@ -293,34 +303,39 @@ class ImageCodec:
 
     def _adapt(
         self,
-        image: np.ndarray,
+        source: Source,
         first: EncodeResult,
-        icc: bytes | None,
         stages: Sequence[Stage],
         objective: Objective,
         limit_s: float | None = None,
         progress: Progress | None = None,
     ) -> EncodeResult:
         """Adapt the latent at the quality of a first result and return the cheaper of both, with its pixels."""
-        watch, quality_q4 = Stopwatch(), round(first.quality * QUALITY_STEPS)
+        watch, quality_q4, pixels = Stopwatch(), round(first.quality * QUALITY_STEPS), source.pixels
         with watch.part("analysis"):
-            y = self._transforms.analyze(image, first.quality)
+            y = self._transforms.analyze(pixels, first.quality)
+        adapter, weights, followed = self._adapter, None, objective
         with watch.part("adaptation"):
-            y, iterations = self._adapter.adapt(
-                image, y, quality_q4, stages, objective, limit_s=limit_s, progress=progress
+            if objective.seen is not None and all(stage.method == "coordinate" for stage in stages):
+                weights = adapter.importance(pixels, quality_q4, objective.seen, objective.arrays)
+                followed = OBJECTIVES["mse"]
+            y, iterations = adapter.adapt(
+                pixels, y, quality_q4, stages, followed, weights=weights, limit_s=limit_s, progress=progress
             )
-        second = self._encode_latent(image, y, quality_q4, watch, reconstruct=True, icc=icc)
+        second = self._encode_latent(source, y, quality_q4, watch)
         with watch.part("synthesis"):
-            if first.reconstruction is None:
-                first = replace(first, reconstruction=self._show(first.values_q4, quality_q4, image))
+            shown = [self._show(result.values_q4, quality_q4, source) for result in (first, second)]
         with watch.part("adaptation"):
-            start, cost = (
-                self._adapter.cost(r.data, image, cast(np.ndarray, r.reconstruction), quality_q4, objective)
-                for r in (first, second)
-            )
+            before, after = (adapter.distortion(pixels, seen, quality_q4, objective) for seen in shown)
+            if weights is not None:  # in the units in which the search weighed distortion against rate
+                unit = adapter.distortion(pixels, shown[0], quality_q4, followed, weights) / max(before, 1e-12)
+                before, after = unit * before, unit * after
+            rates = (8 * len(result.data) / (pixels.shape[0] * pixels.shape[1]) for result in (first, second))
+            start, cost = (rate + worth for rate, worth in zip(rates, (before, after), strict=True))
         seconds = {part: first.timings_s.get(part, 0.0) + watch.seconds[part] for part in watch.seconds}
-        best = second if cost < start else first
-        return replace(best, timings_s=seconds, adapted=Adapted(start, min(start, cost), iterations, objective.name))
+        best, seen = (second, shown[1]) if cost < start else (first, shown[0])
+        adapted = Adapted(start, min(start, cost), iterations, objective.name)
+        return replace(best, reconstruction=resize(seen, *source.size), timings_s=seconds, adapted=adapted)
 
     def _verify(self, result: EncodeResult, shape: tuple[int, ...]) -> None:
         try:

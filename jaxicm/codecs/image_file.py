@@ -1,13 +1,19 @@
 """What pictures the lossy codec takes and what its files may say."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from jaxicm.bits.container import Header
 from jaxicm.errors import CorruptFile, InputError
+from jaxicm.media.scaling import resize, scaled_size
 
 CODEC_NAME = "image"
 VIEWERS = {"": 0, "people": 1, "machine": 2}
-"""Whose decoder a file asks for, and its number in the header's flags; 0 is the weights' own."""
+"""Whose decoder a file asks for, and its number in bits 0 and 1 of the header's flags; 0 is the weights' own."""
+FULL_SCALE = 100
+"""Bits 2 to 8 of the flags are this less the scale at which the picture was coded, in per cent of its sides."""
+_VIEWER_BITS = 2
 SIDE_MAX = 16384
 """Largest width or height in pixels."""
 
@@ -27,16 +33,30 @@ def check_header(header: Header) -> None:
     """Raise CorruptFile unless the header describes a picture that this codec can have made."""
     if header.codec != CODEC_NAME:
         raise CorruptFile(f"this is a file of the codec '{header.codec}', which lossy weights do not decode")
-    if max(header.height, header.width) > SIDE_MAX or header.bit_depth != 8 or header.flags >= len(VIEWERS):
+    if max(header.height, header.width) > SIDE_MAX or header.bit_depth != 8 or not _known(header.flags):
         raise CorruptFile(
             f"the header says {header.width}x{header.height}, {header.bit_depth} bits and flags {header.flags}; "
-            f"expected sides up to {SIDE_MAX}, 8 bits and flags below {len(VIEWERS)}; get an intact copy of the file"
+            f"expected sides up to {SIDE_MAX}, 8 bits and flags of a viewer and a scale; get an intact copy of the file"
         )
+
+
+def _known(flags: int) -> bool:
+    return flags % (1 << _VIEWER_BITS) < len(VIEWERS) and flags >> _VIEWER_BITS < FULL_SCALE
+
+
+def flags_of(viewer: str, scale: int) -> int:
+    """Return the header's flags for a viewer, a key of `VIEWERS`, and a scale in per cent."""
+    return VIEWERS[viewer] | FULL_SCALE - scale << _VIEWER_BITS
 
 
 def viewer_of(header: Header) -> str:
     """Return the viewer whose decoder a file asks for."""
-    return list(VIEWERS)[header.flags]
+    return list(VIEWERS)[header.flags % (1 << _VIEWER_BITS)]
+
+
+def scale_of(header: Header) -> int:
+    """Return the scale at which a picture was coded, in per cent of its sides."""
+    return FULL_SCALE - (header.flags >> _VIEWER_BITS)
 
 
 def to_grey(rgb: np.ndarray) -> np.ndarray:
@@ -48,3 +68,25 @@ def to_grey(rgb: np.ndarray) -> np.ndarray:
 def as_rgb(image: np.ndarray) -> np.ndarray:
     """Repeat a grey picture's channel."""
     return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image
+
+
+class Source(NamedTuple):
+    """What is encoded.
+
+    Attributes:
+      pixels: uint8 `[h, w, 3]` or `[h, w]` at the coded size.
+      scale: of that size, in per cent of the sides.
+      size: height and width at which the picture is shown.
+      icc: colour profile to carry along.
+    """
+
+    pixels: np.ndarray
+    scale: int
+    size: tuple[int, int]
+    icc: bytes | None
+
+    @classmethod
+    def of(cls, image: np.ndarray, scale: int, icc: bytes | None) -> "Source":
+        """Make a picture as large as it is coded."""
+        size = image.shape[0], image.shape[1]
+        return cls(resize(image, *scaled_size(*size, scale)), scale, size, icc)

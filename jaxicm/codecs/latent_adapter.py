@@ -20,7 +20,7 @@ from jaxicm.adapt.latents import Distortion, Problem, adapt, distortion_bits
 from jaxicm.adapt.rounding import costs
 from jaxicm.adapt.stage import Progress, Stage
 from jaxicm.bits.tables import Tables
-from jaxicm.codecs import tiling
+from jaxicm.codecs import importance, tiling
 from jaxicm.codecs.adaptation import Objective
 from jaxicm.codecs.image_file import as_rgb
 from jaxicm.codecs.tiling import Span
@@ -28,7 +28,7 @@ from jaxicm.codecs.transforms import Transforms
 from jaxicm.entropy.phases import SCALES
 from jaxicm.entropy.progressive_frozen import FrozenProgressive
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent
-from jaxicm.models.image import ImageConfig, lambda_of_quality
+from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig, lambda_of_quality
 from jaxicm.objectives.rate_distortion import PEAK_SQUARED
 
 WINDOWS = ((256, 256), (512, 768), (768, 512), (1152, 1152))
@@ -100,6 +100,7 @@ class LatentAdapter:
         stages: Sequence[Stage],
         objective: Objective,
         *,
+        weights: np.ndarray | None = None,
         limit_s: float | None = None,
         progress: Progress | None = None,
     ) -> tuple[np.ndarray, int]:
@@ -111,6 +112,8 @@ class LatentAdapter:
           quality_q4: 16 times the quality.
           stages: of the adaptation.
           objective: the distortion.
+          weights: float32 `[h, w]`, of squared errors at each latent position; for that objective and the method
+            "coordinate" alone.
           limit_s: seconds for all of it; a window gets its share.
           progress: told iterations done, in all, and the true cost as a share of the start's.
 
@@ -133,7 +136,7 @@ class LatentAdapter:
                 told = partial(_tell, progress, number * planned, len(batches) * planned)
             # A batch that is not full repeats its last window, so that nothing is compiled for it.
             filled = batch + [batch[-1]] * (min(together, len(windows)) - len(batch))
-            problem = self._problem(rgb, filled, y.shape[:2], quality_q4, arrays, objective)
+            problem = self._problem(rgb, filled, y.shape[:2], quality_q4, arrays, objective, weights)
             latents = np.stack([tiling.cut(y, *window) for window in filled])
             found = adapt(latents, problem, networks, objective.function, stages, limit_s=left, progress=told)
             for window, values in zip(batch, found.values, strict=False):
@@ -141,17 +144,51 @@ class LatentAdapter:
             iterations += found.iterations
         return result, iterations
 
-    def cost(self, data: bytes, image: np.ndarray, decoded: np.ndarray, quality_q4: int, objective: Objective) -> float:
-        """Return bits per pixel of a file plus lambda times the distortion of its decoded picture."""
+    def importance(self, image: np.ndarray, quality_q4: int, function: Distortion, arrays: Any) -> np.ndarray:
+        """Weigh squared errors so that they follow a distortion, see `codecs.importance`.
+
+        Args:
+          image: uint8 `[H, W, 3]` or `[H, W]`.
+          quality_q4: 16 times the quality, whose errors and those of its neighbours are looked at.
+          function: the distortion.
+          arrays: of it.
+
+        Returns:
+          float32 `[h, w]`, for `adapt`.
+        """
+        rgb, stride = as_rgb(image), self.config.stride
+        rows, columns = (-(-side // stride) for side in rgb.shape[:2])
+        costs, errors = np.zeros((2, len(importance.QUALITIES), rows, columns, 1), np.float32)
+        for number, factor in enumerate(importance.QUALITIES):
+            quality = min(max(factor * quality_q4 / 16, QUALITY_MIN), QUALITY_MAX)
+            values_q4 = (16 * np.round(self._transform.analyze(image, quality))).astype(np.int16)
+            decoded = self._transform.synthesize(values_q4, quality, (rgb.shape[0], rgb.shape[1]))
+            for window in self._plan(rows, columns):
+                x, x_hat = (tiling.cut(p, *window, stride)[None] / np.float32(255) for p in (rgb, decoded))
+                x_hat = np.where(_inside(window, rgb.shape[:2], stride), x_hat, x)
+                found = importance.costs_and_errors(arrays, x, x_hat, function, stride)
+                for planes, values in zip((costs, errors), found, strict=True):
+                    tiling.paste(planes[number], np.asarray(values)[0, ..., None], *window)
+        return importance.weights(costs[..., 0], errors[..., 0])
+
+    def distortion(
+        self,
+        image: np.ndarray,
+        decoded: np.ndarray,
+        quality_q4: int,
+        objective: Objective,
+        weights: np.ndarray | None = None,
+    ) -> float:
+        """Return lambda times the distortion of a decoded picture, in bits per pixel; `weights` as of `adapt`."""
         rgb, shown = as_rgb(image), as_rgb(decoded)
         stride = self.config.stride
         rows, columns = (-(-side // stride) for side in image.shape[:2])
-        pixels, bits = image.shape[0] * image.shape[1], 0.0
+        bits = 0.0
         for window in self._plan(rows, columns):
-            problem = self._problem(rgb, [window], (rows, columns), quality_q4, None, objective, kept=True)
+            problem = self._problem(rgb, [window], (rows, columns), quality_q4, None, objective, weights, kept=True)
             x_hat = tiling.cut(shown, *window, stride)[None]
             bits += float(_distortion(x_hat, problem, objective.function)[0])
-        return (8 * len(data) + bits) / pixels
+        return bits / (image.shape[0] * image.shape[1])
 
     def _arrays(self, quality_q4: int) -> ImageArrays:
         quality = np.float32(quality_q4 / 16)
@@ -167,6 +204,7 @@ class LatentAdapter:
         quality_q4: int,
         arrays: Any,
         objective: Objective,
+        weights: np.ndarray | None,
         *,
         kept: bool = False,
     ) -> Problem:
@@ -176,7 +214,10 @@ class LatentAdapter:
         inside = np.stack([_inside(window, size, 1) for window in windows])
         shown = np.stack([_inside(window, rgb.shape[:2], stride, kept=kept) for window in windows])
         weight = lambda_of_quality(self.config, jnp.float32(quality_q4 / 16)) * PEAK_SQUARED
-        return Problem(arrays, cut, shown, inside, weight, self._cost, objective.arrays)
+        problem = Problem(arrays, cut, shown, inside, weight, self._cost, objective.arrays)
+        if weights is None:
+            return problem
+        return problem._replace(importance=np.stack([tiling.cut(weights[..., None], *window) for window in windows]))
 
 
 def _tell(progress: Progress, before: int, total: int, done: int, planned: int, share: float) -> None:

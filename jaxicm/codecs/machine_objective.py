@@ -69,7 +69,8 @@ def machine_objective(distortion: MachineDistortion, height: int, width: int) ->
     networks = [zoo.functions(name) for name in distortion.networks]
     scales = tuple(_usual_scale(network.scale(height, width)) for network in networks)
     arrays = tuple(_parameters(name) for name in distortion.networks)
-    return Objective(MACHINE, _function(distortion, scales), arrays)
+    function, seen = _function(distortion, scales), _function(replace(distortion, mse=0.0), scales)
+    return Objective(MACHINE, function, arrays, seen)
 
 
 def _usual_scale(scale: float) -> float:

@@ -12,9 +12,9 @@ from jaxicm.errors import JaxicmError
 from jaxicm.evaluate.coded_files import CodedFiles
 from jaxicm.evaluate.journal import Key
 from jaxicm.evaluate.metrics import ms_ssim, ms_ssim_db, psnr, psnr_yuv
-from jaxicm.evaluate.scaling import resize, scaled_size
 from jaxicm.evaluate.subjects import DecodedPicture, Encoded, Subject, subject
 from jaxicm.media.pictures import read_picture
+from jaxicm.media.scaling import resize, scaled_size
 
 
 @dataclass(frozen=True)

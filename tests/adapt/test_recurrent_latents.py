@@ -7,7 +7,7 @@ import pytest
 
 from jaxicm.adapt.image import ImageArrays
 from jaxicm.adapt.latents import distortion_bits
-from jaxicm.adapt.rounding import coded, costs, relaxed, relaxed_rate
+from jaxicm.adapt.rounding import coded, costs, relaxed
 from jaxicm.adapt.stage import Stage
 from jaxicm.codecs import latent_adapter
 from jaxicm.codecs.adaptation import OBJECTIVES
@@ -104,7 +104,7 @@ def test_the_coarsest_grid_costs_what_the_tables_of_its_channels_say(model):
     np.testing.assert_array_equal(values, np.round(y))
     assert float(bits[0]) == pytest.approx(cost(np.round(y)).sum(), rel=1e-5)
 
-    noisy = relaxed("noise", relaxed_rate(checker), jnp.zeros(()), jnp.ones(()), jnp.zeros(()))
+    noisy = relaxed("noise", checker, jnp.zeros(()), jnp.ones(()), jnp.zeros(()))
     noise = np.random.default_rng(2).uniform(-0.5, 0.5, y.shape).astype(np.float32)
     values, bits = code_grid(model.layers(), SIZES, jnp.asarray(y), noisy, noise=jnp.asarray(noise))
     np.testing.assert_array_equal(values, y + noise)

@@ -20,7 +20,7 @@ def cost() -> np.ndarray:
 
 def quantizer(method, cost, temperature=0.1, done=0.5, weight=gaussian.DISTORTION_BITS):
     offsets = jnp.asarray(gaussian.offset_rows(weight))
-    return relaxed(method, relaxed_rate(cost), offsets, jnp.float32(temperature), jnp.float32(done))
+    return relaxed(method, cost, offsets, jnp.float32(temperature), jnp.float32(done))
 
 
 def test_costs_are_those_of_the_coder(cost):
@@ -47,6 +47,21 @@ def test_a_smaller_weight_of_errors_rounds_more_symbols_to_zero(cost):
         for w in (30.0, 12.0, 5.0)
     ]
     assert zeros[0] < zeros[1] < zeros[2]
+
+
+@pytest.mark.parametrize("method", ["coordinate", "straight_through"])
+def test_where_weights_are_given_symbols_are_those_of_least_cost(method, cost):
+    rng = np.random.default_rng(2)
+    y, weight = rng.uniform(-3, 3, 400).astype(np.float32), rng.choice([0.3, 3.0, 12.0, 40.0], 400).astype(np.float32)
+    index = rng.integers(1, 40, 400)
+    candidates = np.arange(-4, 5)
+    prices = cost[index][:, SYMBOL_MAX + candidates] + weight[:, None] * np.square(candidates - y[:, None])
+    for quantize in (quantizer(method, jnp.asarray(cost)), coded(jnp.asarray(cost), gaussian.offset_rows())):
+        values, _ = quantize(jnp.asarray(y), jnp.zeros(400), jnp.asarray(index, jnp.float32), jnp.asarray(weight))
+        found = prices[np.arange(400), np.asarray(values).astype(int) + 4]
+        # Only the nearest, the next one towards zero, and zero are looked at.
+        assert (found <= prices.min(axis=1) + 1e-4).mean() > 0.97
+        assert (np.abs(values) <= np.abs(np.round(y))).all()
 
 
 @pytest.mark.parametrize("method", ["coordinate", "straight_through"])

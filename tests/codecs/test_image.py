@@ -8,8 +8,9 @@ import pytest
 import jaxicm
 from jaxicm.bits.container import Section, SectionKind, describe, pack, unpack
 from jaxicm.codecs import latent_coder
-from jaxicm.codecs.image_file import SIDE_MAX, to_grey
+from jaxicm.codecs.image_file import SIDE_MAX, Source, scale_of, to_grey
 from jaxicm.errors import CorruptFile, InputError, OptionError, UnknownWeights
+from jaxicm.media.scaling import resize, scaled_size
 
 SIZES = [(1, 1), (3, 5), (1, 200), (200, 1), (16, 16), (17, 33), (64, 64), (700, 1130)]
 
@@ -23,7 +24,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
 def test_the_decoder_shows_what_the_encoder_saw(tiny_codec, photograph, size, grey):
     picture = photograph(*size)[..., 0] if grey else photograph(*size)
     for quality_q4 in (16, 16 * 50 + 7, 1600):
-        made = tiny_codec._encode_at(picture, quality_q4, reconstruct=True, icc=None)
+        made = tiny_codec._encode_at(Source.of(picture, 100, None), quality_q4, reconstruct=True)
         seen = tiny_codec.decode_detail(made.data)
         assert seen.image.shape == picture.shape
         assert seen.image.dtype == np.uint8
@@ -40,7 +41,7 @@ def test_a_flat_and_a_noisy_picture_round_trip(tiny_codec):
         np.zeros((40, 56), np.uint8),
         np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8),
     ):
-        made = tiny_codec._encode_at(picture, 1600, reconstruct=True, icc=None)
+        made = tiny_codec._encode_at(Source.of(picture, 100, None), 1600, reconstruct=True)
         np.testing.assert_array_equal(tiny_codec.decode(made.data), made.reconstruction)
 
 
@@ -155,7 +156,13 @@ def test_symbols_at_the_smallest_scale_are_not_in_the_file(tiny_codec, photograp
 
 def test_headers_that_this_codec_cannot_have_made_are_refused(tiny_codec, photograph):
     header, sections = unpack(tiny_codec.encode(photograph(24, 40)))
-    for change in ({"width": SIDE_MAX + 1}, {"height": SIDE_MAX + 1}, {"bit_depth": 10}, {"flags": 3}):
+    for change in (
+        {"width": SIDE_MAX + 1},
+        {"height": SIDE_MAX + 1},
+        {"bit_depth": 10},
+        {"flags": 3},
+        {"flags": 100 << 2},
+    ):
         data = pack(dataclasses.replace(header, **change), sections)
         for decode in (tiny_codec.decode, jaxicm.decode):
             with pytest.raises(CorruptFile, match="header"):
@@ -177,3 +184,34 @@ def test_grey_is_the_rounded_mean_of_the_channels():
     expected = np.floor(rgb.astype(np.float64).sum(2) / 3 + 0.5)
     np.testing.assert_array_equal(to_grey(rgb), expected)
     assert to_grey(np.full((1, 1, 3), 255, np.uint8)) == 255
+
+
+@pytest.mark.parametrize("grey", [False, True], ids=["colour", "grey"])
+@pytest.mark.parametrize("scale", [99, 50, 1])
+def test_a_smaller_picture_is_coded_and_shown_at_full_size(tiny_codec, photograph, scale, grey):
+    picture = photograph(101, 64)[..., 0] if grey else photograph(101, 64)
+    made = tiny_codec.encode_detail(picture, quality=60, scale=scale)
+    seen = tiny_codec.decode_detail(made.data)
+    small = resize(picture, *scaled_size(101, 64, scale))
+    np.testing.assert_array_equal(seen.image, resize(tiny_codec.decode(tiny_codec.encode(small, quality=60)), 101, 64))
+    header, _ = unpack(made.data)
+    assert (header.height, header.width, scale_of(header)) == (101, 64, scale)
+    assert len(made.data) <= len(tiny_codec.encode(small, quality=60)) + 2
+
+
+def test_targets_are_those_of_the_picture_that_is_shown(tiny_codec, photograph):
+    picture = photograph(120, 90)
+    least = len(tiny_codec.encode(picture, quality=1, scale=60))
+    made = tiny_codec.encode_detail(picture, bpp=1.5 * 8 * least / (120 * 90), scale=60, effort=1, verify=True)
+    assert least < len(made.data) <= 1.5 * least
+    assert made.reconstruction is not None
+    np.testing.assert_array_equal(made.reconstruction, tiny_codec.decode(made.data))
+    best = psnr(picture, tiny_codec.decode(tiny_codec.encode(picture, quality=100, scale=60)))
+    reached = tiny_codec.encode_detail(picture, psnr=best - 0.5, scale=60)
+    assert psnr(picture, tiny_codec.decode(reached.data)) >= best - 0.5
+
+
+@pytest.mark.parametrize("scale", [0, 101, 50.5, -3])
+def test_a_scale_that_is_none_is_refused(tiny_codec, photograph, scale):
+    with pytest.raises(OptionError, match="scale must be a whole number of per cent from 1 to 100"):
+        tiny_codec.encode(photograph(20, 20), scale=scale)

@@ -16,10 +16,10 @@ from jaxicm.evaluate.metrics import ms_ssim, psnr_yuv
 from jaxicm.evaluate.picture_set import PictureSet, survey
 from jaxicm.evaluate.run import Finished, Plan, measure, outstanding, summarise
 from jaxicm.evaluate.run_file import build
-from jaxicm.evaluate.scaling import resize
 from jaxicm.evaluate.session import header, session
 from jaxicm.evaluate.subjects import Conventional, DecodedPicture, Encoded
 from jaxicm.media.pictures import read_picture, write_picture
+from jaxicm.media.scaling import resize
 
 
 class Shift:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from jaxicm.evaluate.scaling import resize, scaled_size
+from jaxicm.media.scaling import resize, scaled_size
 
 
 @given(height=st.integers(1, 5000), width=st.integers(1, 5000))

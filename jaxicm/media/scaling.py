@@ -1,14 +1,15 @@
-"""Input scales: a picture made smaller before it is coded, and larger again before it is measured.
+"""Scales: a picture made smaller before it is coded, and larger again after it was decoded.
 
-Machine tasks often cost fewer bits on smaller pictures, so anchors are run at several scales. The sizes are those of
-CompressAI-Vision; the filter is Pillow's LANCZOS both ways, on uint8.
+At low rates, and for machines at most rates, a smaller picture at a better quality shows more for the same bits. The
+sizes are those of CompressAI-Vision; the filter is Pillow's LANCZOS both ways, on uint8, whose arithmetic is that of
+integers.
 """
 
 import numpy as np
 from PIL import Image
 
 SCALES = (100, 75, 50, 25)
-"""Input scales in per cent."""
+"""Those at which conventional codecs are measured, in per cent."""
 
 
 def scaled_size(height: int, width: int, scale: int) -> tuple[int, int]:
@@ -17,7 +18,7 @@ def scaled_size(height: int, width: int, scale: int) -> tuple[int, int]:
     Args:
         height: in pixels.
         width: in pixels.
-        scale: one of `SCALES`.
+        scale: per cent, 1 to 100.
 
     Returns:
         Height and width.
