@@ -110,11 +110,11 @@ def encode(
     The file says who is to see it (--decoder): with the same bytes the weights may have a decoder for people and one
     for machines, and `jaxicm decode --decoder` may choose the other one.
 
-    --for machine takes installed weights that were trained for detectors; adapting for them (--effort) needs the
-    weights of task networks in the folder that JAXICM_TASKS names.
+    --for machine takes installed weights that were trained for detectors, or fast; adapting to detectors (--effort)
+    needs the weights of task networks in the folder that JAXICM_TASKS names.
     """
     from jaxicm.cli.jobs import plan_jobs, run_jobs
-    from jaxicm.cli.model_kind import find_machine_model, wants_lossless
+    from jaxicm.cli.model_kind import wants_lossless
     from jaxicm.cli.stages import choose_effort
     from jaxicm.cli.values import choose_target, parse_colour, parse_tune
     from jaxicm.codecs.image_file import FULL_SCALE
@@ -137,18 +137,33 @@ def encode(
     else:
         if keep_rgb:
             raise OptionError("--keep-rgb goes with --lossless; leave one out or add the other")
-        objective = parse_tune(tune)
+        how = choose_effort(effort, stages, tune=tune, time_limit_s=time_limit)
+        chosen, objective = model or DEFAULT_MODEL, parse_tune(tune)
+        if viewer == "machine":
+            chosen, objective = _for_machines(objective, adapts=bool(how))
         options = {
-            "effort": choose_effort(effort, stages, tune=tune, time_limit_s=time_limit),
+            "effort": how,
             "tune": objective,
             "time_limit_s": time_limit,
             "scale": FULL_SCALE if scale is None else scale,
         }
         target, colour = choose_target(quality, bpp, size, psnr), parse_colour(background or DEFAULT_BACKGROUND)
-        chosen = model or (DEFAULT_MODEL if viewer == "people" else find_machine_model())
         work = _lossy_work(chosen, decoder, target, colour, verify, options)
     jobs = plan_jobs(paths, out_dir, reads=PICTURE_SUFFIXES, writes={FILE_SUFFIX}, what="picture", suffix=FILE_SUFFIX)
     run_jobs(jobs, work, verb="encoding", no_clobber=no_clobber)
+
+
+def _for_machines(objective: str | None, *, adapts: bool) -> tuple[str, str | None]:
+    """Return weights and objective for machines: weights trained for them, or others that are adapted."""
+    from jaxicm.cli.model_kind import find_machine_model
+    from jaxicm.cli.terminal import Terminal
+    from jaxicm.objectives.machine import MACHINE
+
+    if found := find_machine_model():
+        return found, objective
+    how = "adapted to task networks" if adapts else "add --effort to adapt it to task networks"
+    Terminal().note(f"no weights trained for machines are installed, {DEFAULT_MODEL} is taken: {how}")
+    return DEFAULT_MODEL, (objective or MACHINE) if adapts else objective
 
 
 def _lossy_work(

@@ -20,22 +20,12 @@ def is_lossless(model: str) -> bool:
     return read_info(find(model)).is_lossless
 
 
-def find_machine_model() -> str:
-    """Return the name of the first installed codec that was trained for machines.
-
-    Raises:
-        InputError: there is none.
-    """
+def find_machine_model() -> str | None:
+    """Return the name of the first installed codec that was trained for machines, if there is one."""
     from jaxicm.codecs.zoo import list_models
-    from jaxicm.errors import InputError
 
-    for model in list_models():
-        if model.trained_for == "machine" and not model.decoder_of:
-            return model.name
-    raise InputError(
-        "no weights for machines are installed; train some (configs/icm_fast.py), `jaxicm freeze` them, and name their"
-        " folder in JAXICM_MODELS, or adapt others with --effort and --tune machine"
-    )
+    found = (model.name for model in list_models() if model.trained_for == "machine" and not model.decoder_of)
+    return next(found, None)
 
 
 def refuse_lossless(model: str, command: str) -> None:

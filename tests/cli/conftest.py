@@ -98,6 +98,7 @@ class FakeCodec:
         effort: int | tuple[Stage, ...] = 0,
         tune: str | None = None,
         time_limit_s: float | None = None,
+        scale: int = 100,
         progress: Callable[[int, int, float], None] | None = None,
     ) -> EncodeResult:
         assert image.dtype == np.uint8

@@ -23,12 +23,21 @@ def test_people_get_the_usual_weights(run, fake_codec):
 def test_machines_get_their_own_weights(run, fake_codec, monkeypatch):
     from jaxicm.codecs import zoo  # the fake one
 
-    done = run("encode", "--for", "machine", "photo.png", "a.jicm")
-    assert done.code == 2 and "no weights for machines are installed; train some" in done.err
-    assert not Path("a.jicm").exists()
     machine = replace(fake_codec.info, name="fast", trained_for="machine")
     monkeypatch.setattr(zoo, "list_models", lambda: [fake_codec.info, machine])
-    assert run("encode", "--for", "machine", "photo.png", "a.jicm").code == 0
+    done = run("encode", "--for", "machine", "photo.png", "a.jicm")
+    assert done.code == 0 and "note" not in done.err
+
+
+def test_without_them_machines_get_the_usual_ones_adapted(run, fake_codec, monkeypatch):
+    taken = []
+    encode = fake_codec.encode_detail
+    monkeypatch.setattr(fake_codec, "encode_detail", lambda image, **o: taken.append(o) or encode(image, **o))
+    done = run("encode", "--for", "machine", "photo.png", "a.jicm")
+    assert done.code == 0 and "fast is taken: add --effort to adapt it to task networks" in done.err
+    assert run("encode", "--for", "machine", "--effort", "2", "--scale", "75", "photo.png", "a.jicm").code == 0
+    assert run("encode", "--for", "machine", "--effort", "2", "--tune", "psnr", "photo.png", "a.jicm").code == 0
+    assert [(o["effort"], o["tune"], o["scale"]) for o in taken] == [(0, None, 100), (2, "machine", 75), (2, "mse", 100)]
 
 
 @pytest.mark.parametrize(
@@ -39,6 +48,7 @@ def test_machines_get_their_own_weights(run, fake_codec, monkeypatch):
         (("--for", "machine", "--lossless"), "keeps every sample and takes no --for"),
         (("--decoder", "people", "--lossless"), "keeps every sample and takes no --decoder"),
         (("--tune", "machine"), "add --effort 1 to 9"),
+        (("--scale", "50", "--lossless"), "keeps every sample and takes no --scale"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(run, fake_codec, words, says):
