@@ -1,13 +1,13 @@
 """Adaptive binary arithmetic coding, for the few hundred integers that are too few to have probability tables.
 
 Every decision is a bit under a context, and a context learns from the bits it has seen how likely the next one is. What
-is coded must be short more than it must be fast: this coder runs in Python integers, a microsecond or so a bit.
+is coded must be short more than it must be fast: this coder runs in Python integers, about a microsecond a bit.
 
-The interval is a low end and a range of 32 bits. A bit splits the range, zeros below; when it has less than 24 bits the
-top byte of the low end leaves, and a carry may still run back into the bytes that have left (the range coder of Martin
-1979, with the renormalisation of LZMA, Pavlov 1998). After the last bit the number with the fewest bytes in the interval
-is written. Bytes that are missing at the end are zeros, and zeros at the end are not written: a message of zeros that
-were likely is empty. There is exactly one spelling of a message, which `BinaryDecoder.finish` checks.
+The interval is a low end and a range of 32 bits. A bit splits the range, zeros below; when the range falls below 2^24
+the top byte of the low end leaves, and a carry may still run back into the bytes that have left (the range coder of
+Martin 1979, with the renormalisation of LZMA, Pavlov 1998). After the last bit the number with the fewest bytes in the
+interval is written. Bytes that are missing at the end are zeros, and zeros at the end are not written: a message of
+likely zeros is empty. There is exactly one spelling of a message, which `BinaryDecoder.finish` checks.
 
 A context's probability is the mean of two estimates, one that follows fast and one that follows slowly, as in the coder
 of neural network coding (NNC, ISO/IEC 15938-17; two-rate estimation comes from VVC). Ours begin as the estimate of

@@ -1,6 +1,7 @@
 """`jaxicm dataset`: make a TFDS data set of a folder of pictures, and look into one."""
 
 import dataclasses
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +69,59 @@ def build(
     if (validation_percent or validation_pattern) and "validation" not in summary.pictures:
         print("nothing is held out: no file fits; give another --validation-pattern or a larger --validation-percent")
     print(f"\nTrain on it:\n  jaxicm train configs/image_fast.py --data {quoted(out)}")
+
+
+@app.command("coded")
+def coded(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders of pictures.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for train.npy and validation.npy.")],
+    held_out: Annotated[
+        str, typer.Option("--validation-pattern", help="Files that are held out, for instance '*%12'.")
+    ] = "",
+    codec: Annotated[str, typer.Option("--codec", help="vvc, hevc or av1, from ffmpeg.")] = "vvc",
+    preset: Annotated[str, typer.Option("--preset", help="Of the encoder.")] = "medium",
+    qps: Annotated[str, typer.Option("--qps", help="QPs, all of them for each picture.")] = "22,27,32,37,42,47",
+    side: Annotated[int, typer.Option("--side", help="Of the crops, in pixels.")] = 256,
+    crops: Annotated[int, typer.Option("--crops", help="Of a picture at each QP.")] = 1,
+    region: Annotated[int, typer.Option("--region", help="Longest side of what is coded; 0 for all.")] = 640,
+    cache: Annotated[Path | None, typer.Option("--cache", help="Folder that keeps streams for the next time.")] = None,
+) -> None:
+    """Code pictures, and keep crops before and after it: training material for filters behind a codec.
+
+    Each crop holds decoded and original planes (4:2:0, 8 bit) and the QP. `jaxicm train configs/filter_vvc.py` learns
+    from them.
+    """
+    import numpy as np
+
+    from jaxicm.cli.terminal import Terminal
+    from jaxicm.cli.values import parse_numbers
+    from jaxicm.media.ffmpeg import FfmpegCodec
+    from jaxicm.media.files import atomic_write
+    from jaxicm.media.stream_cache import CachedCodec
+    from jaxicm.train.coded_material import MaterialOptions, build_material
+    from jaxicm.train.data import matches, select_files
+
+    options = MaterialOptions(tuple(int(qp) for qp in parse_numbers(qps, "--qps")), side, crops, region)
+    coder = FfmpegCodec(codec, preset)  # type: ignore[arg-type]  # it names the ones there are
+    files = select_files(list(map(str, folders)), ("*",))
+    held = [path for path in files if held_out and matches(path.absolute(), held_out)]
+    parts = {"train": [path for path in files if path not in set(held)], "validation": held}
+    out.mkdir(parents=True, exist_ok=True)
+    with Terminal() as terminal:
+        for name, chosen in parts.items():
+            if not chosen:
+                continue
+            made = build_material(
+                chosen,
+                coder if cache is None else CachedCodec(coder, cache),
+                options,
+                terminal.note,
+                lambda items: terminal.track(items, "Coding", len(items)),
+            )
+            buffer = io.BytesIO()
+            np.save(buffer, made)
+            atomic_write(out / f"{name}.npy", buffer.getvalue())
+            print(f"{out / name}.npy: {len(made)} crops of {len(chosen)} pictures")
 
 
 @app.command("info")

@@ -8,7 +8,7 @@ software). All begin as the identity.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, cast
 
 import flax.linen as nn
 import jax
@@ -87,6 +87,13 @@ class PlaneFilter(nn.Module):
             return luma + depth_to_space(more[..., :4], 2), chroma + more[..., 4:]
         halved = nn.avg_pool(more[..., 1:], (2, 2), (2, 2))
         return luma + more[..., :1], chroma + halved
+
+
+def initial_parameters(config: PlaneFilterConfig, seed: int) -> dict[str, Any]:
+    """Draw the parameters of a `PlaneFilter` at random; it is the identity."""
+    luma, chroma = jnp.zeros((1, 8, 8, 1)), jnp.zeros((1, 4, 4, 2))
+    variables = PlaneFilter(config).init(jax.random.key(seed), luma, chroma, jnp.full(1, QP_MIDDLE))
+    return cast(dict[str, Any], variables["params"])
 
 
 def _repeated(plane: Array) -> Array:

@@ -53,7 +53,7 @@ def resolve(
     if resume and (run / CONFIG_FILE).is_file():
         kept = load_run_config(run)
         config = apply_overrides(kept, overrides)
-        if (config.model, config.lossless) != (kept.model, kept.lossless):
+        if (config.model, config.lossless, config.filter) != (kept.model, kept.lossless, kept.filter):
             raise ConfigError(f"{run}: a resumed run cannot change its model; train in another folder with init={run}")
     if data:
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, folders=tuple(data)))

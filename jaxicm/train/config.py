@@ -12,6 +12,7 @@ from jaxicm.errors import ConfigError
 from jaxicm.media.files import atomic_write
 from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig
 from jaxicm.train.data_config import DataConfig
+from jaxicm.train.filter import FilterTraining
 from jaxicm.train.lossless import LosslessTraining
 from jaxicm.train.machine import MachineTraining
 from jaxicm.train.objective_config import ObjectiveConfig
@@ -112,6 +113,7 @@ class TrainConfig:
       trained_on: what the training pictures are, one line for the weight file.
       model: the networks.
       lossless: train this lossless codec instead; qualities, objective and model are without effect then.
+      filter: train this filter behind a codec instead, on arrays of `jaxicm dataset coded`; likewise.
       machine: train for task networks instead of for eyes; `objective.distortion` is without effect then.
       data, validation, optimizer, objective: see there.
       crop: side of the training crops, a multiple of 64.
@@ -146,6 +148,7 @@ class TrainConfig:
     model: ImageConfig = field(default_factory=ImageConfig)
     lossless: LosslessTraining | None = None
     machine: MachineTraining | None = None
+    filter: FilterTraining | None = None
     data: DataConfig = field(default_factory=DataConfig)
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -198,6 +201,11 @@ class TrainConfig:
             ("quality_min", self.quality_min, _is_quality(self.quality_min), _QUALITY_RULE),
             ("quality_max", self.quality_max, _is_quality(self.quality_max) and self.quality_max >= self.quality_min,
              _QUALITY_RULE + " and not below quality_min"),
+            ("data.smallest_scale", self.data.smallest_scale, self.filter is None or self.data.smallest_scale == 1,
+             "must be 1 for filters: what coding left would be another thing at another size"),
+            ("data.min_contrast", self.data.min_contrast, self.filter is None or not self.data.min_contrast,
+             "must be 0 for filters"),
+            ("resident", self.resident, self.filter is None or not self.resident, "is not for filters"),
             ("trained", self.trained, not self.trained or bool(self.init),
              "needs a model whose other parts are good already: set init="),
             ("optimizer.learning_rate", optimizer.learning_rate, optimizer.learning_rate > 0, "must be above 0"),

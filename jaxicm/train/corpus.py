@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxicm.errors import ConfigError, InputError
 from jaxicm.train.annotations import Annotations
+from jaxicm.train.coded_material import CHANNELS
 from jaxicm.train.config import TrainConfig
 from jaxicm.train.data import central_crops, select_files
 from jaxicm.train.data_config import DataConfig
@@ -139,7 +140,8 @@ def prepare_data(config: TrainConfig, warn: Callable[[str], None]) -> Corpus:
 
         import_grain()
     held_files = [] if not held.include else _held_out_files(config)
-    sources = open_sources(data, held_files)
+    channels = 3 if config.filter is None else CHANNELS
+    sources = open_sources(data, held_files, channels)
     if not sum(map(len, sources)):
         raise ConfigError(
             f"no training pictures in {', '.join(data.folders)}: {len(held_files)} are held out for validation, the"
@@ -167,14 +169,14 @@ def prepare_data(config: TrainConfig, warn: Callable[[str], None]) -> Corpus:
 
 
 def _sampler(config: TrainConfig, sources: Sequence[PictureSource]) -> CropSampler:
-    data = config.data
+    data, even = config.data, config.filter is not None
     if not data.weights:
         # One source in place of a mixture: each picture is drawn once an epoch, whatever folder it is in.
-        return CropSampler((JoinedSource(sources),), (1.0,), data, config.crop, config.seed)
+        return CropSampler((JoinedSource(sources),), (1.0,), data, config.crop, config.seed, even=even)
     for entry, source in zip(data.folders, sources, strict=True):
         if not len(source):
             raise ConfigError(f"no training pictures in {entry}, which has a weight in data.weights; leave out both")
-    return CropSampler(tuple(sources), data.weights, data, config.crop, config.seed)
+    return CropSampler(tuple(sources), data.weights, data, config.crop, config.seed, even=even)
 
 
 def _read_annotations(data: DataConfig, sources: Sequence[PictureSource], warn: Callable[[str], None]) -> Annotations:
@@ -191,12 +193,13 @@ def _read_annotations(data: DataConfig, sources: Sequence[PictureSource], warn: 
     return annotations
 
 
-def open_sources(data: DataConfig, held_out: Sequence[Path] = ()) -> list[PictureSource]:
+def open_sources(data: DataConfig, held_out: Sequence[Path] = (), channels: int = 3) -> list[PictureSource]:
     """Open each entry of `data.folders`.
 
     Args:
       data: settings.
       held_out: files to leave out.
+      channels: of the pictures; only arrays have others than 3.
 
     Returns:
       A source for each, possibly without pictures.
@@ -208,10 +211,12 @@ def open_sources(data: DataConfig, held_out: Sequence[Path] = ()) -> list[Pictur
     without = {path.resolve() for path in held_out}
     sources: list[PictureSource] = []
     for entry in data.folders:
+        if channels != 3 and Path(entry).suffix != ".npy":
+            raise ConfigError(f"{entry}: filters are trained on arrays that `jaxicm dataset coded` makes; name one")
         if is_tfds(entry):
             name = find_tfds(entry)
             sources.append(TfdsSource(name.directory, name.split or TRAIN))
-        elif (array := _array(entry)) is not None:
+        elif (array := _array(entry, channels)) is not None:
             sources.append(array)
         else:
             files = select_files([entry], data.include, data.exclude)
@@ -220,11 +225,11 @@ def open_sources(data: DataConfig, held_out: Sequence[Path] = ()) -> list[Pictur
     return sources
 
 
-def _array(entry: str) -> ArraySource | None:
+def _array(entry: str, channels: int) -> ArraySource | None:
     if Path(entry).suffix != ".npy" or not Path(entry).is_file():
         return None
     try:
-        return ArraySource(Path(entry))
+        return ArraySource(Path(entry), channels)
     except InputError as error:
         raise ConfigError(f"{error}; check --data or data.folders") from error
 
@@ -253,7 +258,7 @@ def held_out_crops(config: TrainConfig, files: Sequence[Path], warn: Callable[[s
     Raises:
       ConfigError: a validation folder holds nothing of the kind.
     """
-    held, parts = config.validation, []
+    held, parts, channels = config.validation, [], 3 if config.filter is None else CHANNELS
     if files:
         source: PictureSource = FolderSource(Path("/"), [path.absolute() for path in files])
         parts.append(central_crops(read_all(source, range(len(source)), warn), held.crop))
@@ -261,7 +266,7 @@ def held_out_crops(config: TrainConfig, files: Sequence[Path], warn: Callable[[s
         if is_tfds(entry):
             found = _held_out_split(entry, explicit=bool(held.folders))
         else:
-            found = _array(entry) if held.folders else None
+            found = _array(entry, channels) if held.folders else None
         if found is None:
             continue
         if len(found) > MOST_HELD_OUT:

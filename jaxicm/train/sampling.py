@@ -160,6 +160,7 @@ class CropSampler:
         crop: side of a crop in pixels.
         seed: of everything that is drawn.
         annotations: the objects of the pictures; None where crops have no labels.
+        even: crops begin at even rows and columns, where chroma of 4:2:0 has its samples.
     """
 
     sources: tuple[PictureSource, ...]
@@ -168,6 +169,7 @@ class CropSampler:
     crop: int
     seed: int = 0
     annotations: "Annotations | None" = None
+    even: bool = False
     _mixture: Mixture = field(init=False, repr=False, compare=False)
     _judged: dict[tuple[int, int], Rejection | None] = field(
         init=False, repr=False, compare=False, default_factory=dict
@@ -302,6 +304,8 @@ class CropSampler:
             )
         else:
             top, left = (int(rng.integers(length - side + 1)) for length in shape[:2])
+        if self.even:
+            top, left = top & ~1, left & ~1
         mirrored, swapped = (rng.random(2) < 0.5).tolist()
         return CropView(top, left, side, crop, mirrored and data.flip, swapped and data.transpose)
 

@@ -98,14 +98,15 @@ class ArraySource:
     """The pictures of a `.npy` file, mapped into memory.
 
     Args:
-        path: of uint8 `[N, H, W, 3]`.
+        path: of uint8 `[N, H, W, C]`.
+        channels: C.
 
     Raises:
         InputError: it is something else.
     """
 
-    def __init__(self, path: Path):
-        self._path = path
+    def __init__(self, path: Path, channels: int = 3):
+        self._path, self._channels = path, channels
         self._array: np.ndarray | None = None
         self.fingerprint = digest([path.name, self._open().shape])
 
@@ -116,8 +117,9 @@ class ArraySource:
             array = np.load(self._path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise InputError(f"{self._path}: cannot be read as an array ({error})") from error
-        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3:
-            raise InputError(f"{self._path}: found {array.dtype} {array.shape}, expected uint8 [N, H, W, 3]")
+        if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != self._channels:
+            expected = f"uint8 [N, H, W, {self._channels}]"
+            raise InputError(f"{self._path}: found {array.dtype} {array.shape}, expected {expected}")
         self._array = array
         return array
 

@@ -10,7 +10,7 @@ import numpy as np
 from jaxicm.codecs import weights
 from jaxicm.entropy.pixel_widening import widen
 from jaxicm.errors import ConfigError
-from jaxicm.models import image, lossless
+from jaxicm.models import filter, image, lossless
 from jaxicm.models.deepening import deepen
 from jaxicm.models.lossless import LosslessConfig
 from jaxicm.train.checkpoints import load_parameters
@@ -41,10 +41,10 @@ def start_parameters(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
         found = read_parameters(Path(config.init))
         if config.lossless is not None and "pixels" in found:
             found = _widened(found, config, params)
-        elif config.lossless is None and config.model.res8 is None:
+        elif config.lossless is None and config.filter is None and config.model.res8 is None:
             found = deepen(found, params)
         return _checked(config.init, found, params)
-    if config.start == "statistics" and config.lossless is None:
+    if config.start == "statistics" and config.lossless is None and config.filter is None:
         crops = corpus.statistics_crops(_STATISTICS_CROPS)
         params = image.start_from_statistics(params, config.model, crops, config.seed)
     return jax.tree.map(jnp.asarray, params)
@@ -54,6 +54,8 @@ def random_parameters(config: TrainConfig) -> dict[str, Any]:
     """Draw the parameters of the model at random, from the seed of the run."""
     if config.lossless is not None:
         return lossless.initial_parameters(config.lossless.model, config.seed)
+    if config.filter is not None:
+        return filter.initial_parameters(config.filter.model, config.seed)
     return image.initial_parameters(config.model, config.seed)
 
 

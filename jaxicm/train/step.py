@@ -18,6 +18,7 @@ from jaxicm.objectives.rate_distortion import RateDistortion, rate_distortion
 from jaxicm.tasks.targets import Targets
 from jaxicm.train.annotations import Labelled
 from jaxicm.train.config import TrainConfig
+from jaxicm.train.filter import filter_loss
 from jaxicm.train.frozen import WithNetworks, machine_look, placed_networks
 from jaxicm.train.lossless import lossless_loss
 from jaxicm.train.machine import Look, machine_loss, without_labels
@@ -100,7 +101,7 @@ def compute_loss(
       quality: `[B]` in [1, 100].
       key: of the noise, if the surrogate or the probability model has any.
       surrogate: what stands for rounding; by default what the file will hold.
-      vary: crops as the training of a lossless codec does.
+      vary: crops as the training of a lossless codec does; for a filter, do not round what it makes.
       look: of task networks, for a codec for machines.
 
     Returns:
@@ -108,6 +109,8 @@ def compute_loss(
     """
     if config.lossless is not None:
         return lossless_loss(config.lossless, params, crops, key, vary=vary)
+    if config.filter is not None:
+        return filter_loss(config.filter, params, crops, rounded=not vary)
     x = crops.astype(jnp.float32) / 255
     model = ImageModel(config.model, config.remat)
     with bfloat16_convolutions(config.precision == "bfloat16"):
@@ -315,7 +318,7 @@ def compile_validation(config: TrainConfig, mesh: Mesh) -> Callable[..., tuple[R
         bits = terms.bpp * crops.shape[1] * crops.shape[2]
         x = crops.astype(jnp.float32) / 255
         similarity = ms_ssim(x, decoded / 255) if config.validation.ms_ssim else None
-        if config.lossless is None:
+        if config.lossless is None and config.filter is None:
             terms = _terms(config, x, decoded / 255, bits, quality, look)
         return terms, similarity, decoded.astype(jnp.uint8)
 

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from jaxicm.media.pictures import write_picture
 from jaxicm.train.config import TrainConfig
+from jaxicm.train.filter import original_samples
 from jaxicm.train.mesh import place_batch
 from jaxicm.train.processes import is_writer
 from jaxicm.train.step import compile_validation
@@ -88,12 +89,13 @@ class Validation:
         """
         settings = self._config.validation
         shown = self._pictures[: settings.pictures]
+        originals = shown if self._config.filter is None else original_samples(shown)
         files = []
         if is_writer():
             (run / FOLDER).mkdir(exist_ok=True)
         for *_, decoded in self._batches(params, shown, settings.picture_quality):
             for picture in decoded if is_writer() else ():
                 path = run / FOLDER / f"{step:07d}_{len(files)}.png"
-                write_picture(path, np.concatenate([shown[len(files)], picture], axis=1))
+                write_picture(path, np.concatenate([originals[len(files)], picture], axis=1))
                 files.append(path)
         return files

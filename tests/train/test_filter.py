@@ -1,0 +1,110 @@
+"""Training filters: the loss of no filter, what counts, that a run lowers it, what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxicm.errors import ConfigError
+from jaxicm.models.filter import PlaneFilterConfig, initial_parameters
+from jaxicm.train.config import DataConfig, OptimizerConfig, TrainConfig, ValidationConfig
+from jaxicm.train.corpus import prepare_data
+from jaxicm.train.filter import FilterTraining, filter_loss
+from jaxicm.train.loop import train_run
+
+TINY = FilterTraining(PlaneFilterConfig(width=8, blocks=1), margin=4)
+
+
+def coded(count: int = 24, side: int = 64, seed: int = 0) -> np.ndarray:
+    """Make crops whose coding is a blur along rows."""
+    rng = np.random.default_rng(seed)
+    wide = rng.integers(0, 256, (count, side, side, 3)).astype(np.float32)
+    wide[..., 1:] = wide[:, ::2, ::2, 1:].repeat(2, axis=1).repeat(2, axis=2)
+    blurred = wide.copy()
+    blurred[..., 0] = 0.6 * wide[..., 0] + 0.2 * np.roll(wide[..., 0], 1, 2) + 0.2 * np.roll(wide[..., 0], -1, 2)
+    blurred[..., 1:] = 128 + 0.8 * (wide[..., 1:] - 128)
+    qp = np.full((count, side, side, 1), 32.0)
+    return np.round(np.concatenate([blurred, wide, qp], axis=-1)).astype(np.uint8)
+
+
+def test_without_a_filter_the_loss_is_one_and_mse_that_of_luma():
+    crops = jnp.asarray(coded(3))
+    params = initial_parameters(TINY.model, 0)
+    terms, planes = filter_loss(TINY, params, crops, rounded=True)
+    np.testing.assert_allclose(terms.loss, 1.0, rtol=1e-6)
+    inner = np.asarray(crops, np.float32)[:, 4:-4, 4:-4] / 255
+    np.testing.assert_allclose(terms.mse, np.square(inner[..., 0] - inner[..., 3]).mean(axis=(1, 2)), rtol=1e-4)
+    np.testing.assert_array_equal(jnp.round(planes * 255), crops[..., :3])
+
+
+def test_what_lies_in_the_margin_does_not_count():
+    crops = coded(2)
+    changed = crops.copy()
+    changed[:, :4, :, 3:6] = 0
+    params = initial_parameters(TINY.model, 0)
+    params["last"]["bias"] = params["last"]["bias"] + 0.01
+    first, second = (filter_loss(TINY, params, jnp.asarray(x), rounded=False)[0] for x in (crops, changed))
+    np.testing.assert_array_equal(first.loss, second.loss)
+    whole = replace(TINY, margin=0)
+    first, second = (filter_loss(whole, params, jnp.asarray(x), rounded=False)[0] for x in (crops, changed))
+    assert (first.loss != second.loss).all()
+
+
+def config(folder: Path, **changes) -> TrainConfig:
+    np.save(folder / "train.npy", coded())
+    np.save(folder / "held.npy", coded(3, seed=1))
+    base = TrainConfig(
+        name="tiny",
+        filter=TINY,
+        data=DataConfig(folders=(str(folder / "train.npy"),), smallest_scale=1.0),
+        validation=ValidationConfig(
+            folders=(str(folder / "held.npy"),), include=("*.npy",), every=40, crop=64, qualities=(50.0,), pictures=1
+        ),
+        optimizer=OptimizerConfig(learning_rate=1e-2, warmup=2),
+        crop=64,
+        batch=4,
+        ema=0.8,
+        steps=40,
+        devices=1,
+    )
+    return replace(base, **changes)
+
+
+def test_a_run_removes_what_coding_left_and_can_be_read_back(tmp_path: Path):
+    from jaxicm.train.checkpoints import load_parameters
+
+    settings = config(tmp_path)
+    train_run(settings, tmp_path / "run", quiet=True)
+    params, _ = load_parameters(tmp_path / "run")
+    held = jnp.asarray(coded(3, seed=1))
+    after = filter_loss(TINY, params, held, rounded=True)[0].loss
+    assert (after < 0.7).all()
+    assert (tmp_path / "run" / "validation" / "0000040_0.png").is_file()
+
+
+def test_crops_keep_luma_and_chroma_together(tmp_path: Path):
+    settings = config(tmp_path)
+    corpus = prepare_data(replace(settings, crop=64, data=replace(settings.data, flip=True, transpose=True)), print)
+    wide = replace(corpus.sampler, crop=32)
+    for number in range(20):
+        crop = wide.sample(number).crop
+        np.testing.assert_array_equal(crop[::2, ::2, 4], crop[1::2, 1::2, 4])
+
+
+def test_pictures_and_settings_that_do_not_serve_are_refused(tmp_path: Path):
+    settings = config(tmp_path)
+    with pytest.raises(ConfigError, match="smallest_scale"):
+        replace(settings, data=DataConfig(folders=settings.data.folders, smallest_scale=0.5))
+    with pytest.raises(ConfigError, match="must be even"):
+        FilterTraining(margin=3)
+    with pytest.raises(ConfigError, match="filters are trained on arrays that `jaxicm dataset coded` makes"):
+        prepare_data(replace(settings, data=DataConfig(folders=(str(tmp_path),), smallest_scale=1.0)), print)
+    np.save(tmp_path / "rgb.npy", np.zeros((2, 64, 64, 3), np.uint8))
+    with pytest.raises(ConfigError, match=r"expected uint8 \[N, H, W, 7\]"):
+        prepare_data(
+            replace(settings, data=DataConfig(folders=(str(tmp_path / "rgb.npy"),), smallest_scale=1.0)), print
+        )
+    assert jax.tree.leaves(initial_parameters(TINY.model, 0))
