@@ -3,9 +3,8 @@
 Adam moves real-valued changes down the gradient of a loss on batches; then the changes are quantised, with the steps,
 and for the leaves, that the true cost asks for; then Adam goes on at these steps, straight through the rounding. The
 true cost is what the caller measures with changed parameters, plus the price of the update's bytes; of all that is
-measured the best is kept, no update included. Measuring may be slow, so there are few trials: a step for all leaves
-from a list; leaves left out, in the order of what they gain for their bytes in the loss of one batch; then neighbouring
-steps for the leaves that cost most.
+measured the best is kept, no update included. Measuring may be slow, so there are few trials: one step for all leaves;
+leaves left out, in the order of their gain per byte in the loss of one batch; other steps for the dearest leaves.
 
 Sources: system S9 (Lam et al., "Efficient adaptation of neural network filter for video compression", ACM MM 2020)
 changes biases; Santamaria et al. (EUVIP 2022) multipliers. The search and the decision by rate and distortion are ours.
@@ -148,7 +147,7 @@ def fit_parameters(
     factors = descent.run(code.start_factors(kinds, shapes, settings.rank), {}, _ADAM_SHARE)
     update = search.common_step(factors, tried)
     update = search.without_leaves(update, descent.order(update))
-    update = search.neighbouring_steps(update, factors, tried, settings.trials)
+    update = search.move_steps(update, factors, tried, settings.trials)
     if update:
         descent.run(factors, {name: change.steps for name, change in update.items()}, _FINISHING_SHARE)
         search.without_leaves(search.best.update, descent.order(search.best.update))
@@ -217,9 +216,7 @@ class _Search:
                 update, least = less, found
         return update
 
-    def neighbouring_steps(
-        self, update: dict[str, Change], factors: Factors, steps: Sequence[int], trials: int
-    ) -> dict[str, Change]:
+    def move_steps(self, update: dict[str, Change], factors: Factors, steps: Sequence[int], trials: int) -> Update:
         """Move the steps of leaves to neighbours in the list where the cost falls, the largest changes first."""
         least = self.cost(update)
         for name in sorted(update, key=lambda name: -self.size(name, update)):

@@ -96,14 +96,14 @@ def test_leaves_that_gain_nothing_are_left_out():
     params = {name: {"bias": np.zeros(4, np.float32)} for name in "abc"}
     out = fit_parameters(
         params,
-        ParameterFit(**RATE, steps=(6, 10, 14)),
+        ParameterFit(**RATE, steps=(0, 6, 10, 14)),
         lambda params, batch: jnp.square(respond(params) - batch).sum(),
         lambda number: wanted,
         0.01,
         lambda params: float(np.square(respond(params) - wanted).sum()),
     )
     assert list(out.update) == ["a/bias"]
-    assert out.cost < 0.1 * out.start
+    assert out.cost < 0.15 * out.start
 
 
 def test_a_higher_price_makes_fewer_bytes():
@@ -240,6 +240,29 @@ def test_progress_is_told():
 
 def test_the_same_problem_gives_the_same_bytes():
     assert fit(changed(wrong_bias))[0].data == fit(changed(wrong_bias))[0].data
+
+
+def test_a_second_fit_of_the_same_kind_compiles_nothing():
+    traced = []
+
+    def counted(params, batch):
+        traced.append(batch)
+        return jnp.square(params["a"]["bias"] - batch).sum()
+
+    counts = []
+    for wanted in (0.5, -0.25):
+        target, params = np.full(2, wanted, np.float32), {"a": {"bias": np.zeros(2, np.float32)}}
+        out = fit_parameters(
+            params,
+            ParameterFit(**RATE),
+            counted,
+            lambda number, target=target: target,
+            1e-3,
+            lambda params, target=target: float(np.square(params["a"]["bias"] - target).sum()),
+        )
+        assert out.data
+        counts.append(len(traced))
+    assert counts == [2, 2]  # the gradient, with and without rounding, and the loss
 
 
 def test_leaves_are_selected_in_the_order_of_their_numbers():
