@@ -32,7 +32,7 @@ from .varint import read_uvarint, write_uvarint
 
 MAGIC = b"\x8aJIC\r\n"
 FORMAT_VERSION = 1
-CODECS = {"image": 1, "lossless": 2}
+CODECS = {"image": 1, "lossless": 2, "filtered": 3}
 """Codec names and their numbers in the file."""
 COLOURS = {"srgb": 0}
 """Colour spaces and their numbers in the file."""
@@ -55,6 +55,9 @@ class SectionKind(enum.IntEnum):
     ALPHA = 2  # the alpha channel
     ICC = 3  # the colour profile
     EXIF = 4  # the metadata of the camera
+    STREAM = 5  # an elementary stream of a conventional codec
+    CLIP = 6  # which codec, how many frames, their rate
+    UPDATE = 7  # changes of a network's parameters
 
 
 _KINDS = frozenset(SectionKind)

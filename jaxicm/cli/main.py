@@ -23,6 +23,8 @@ from jaxicm.cli.info import info
 from jaxicm.cli.models import models
 from jaxicm.cli.report import report
 from jaxicm.cli.train import train
+from jaxicm.cli.video import app as video
+from jaxicm.cli.video import extract
 from jaxicm.errors import JaxicmError
 from jaxicm.memory import keep_allocated_memory
 
@@ -55,6 +57,8 @@ app.command("freeze")(freeze)
 app.command("eval")(evaluate)
 app.add_typer(bench, name="bench")
 app.command("report")(report)
+app.add_typer(video, name="video")
+app.command("extract")(extract)
 
 
 def _print_version(wanted: bool) -> None:

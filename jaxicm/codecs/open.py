@@ -10,7 +10,7 @@ from jaxicm.codecs import image_file, lossless, zoo
 from jaxicm.codecs.image import ImageCodec
 from jaxicm.codecs.lossless import LosslessCodec
 from jaxicm.codecs.weights import read_info
-from jaxicm.errors import CorruptFile
+from jaxicm.errors import CorruptFile, InputError
 
 Codec = ImageCodec | LosslessCodec
 
@@ -18,6 +18,8 @@ Codec = ImageCodec | LosslessCodec
 def load_codec(name: str) -> Codec:
     """Load the codec of a model's name or weight file; loaded weights are kept."""
     path = zoo.find(name)
+    if path.is_file() and read_info(path).is_filter:
+        raise InputError(f"weights {path.stem} are a filter behind a conventional codec; name them with --filter")
     return _load(path, path.stat().st_mtime_ns) if path.is_file() else ImageCodec.load(path)
 
 
@@ -38,6 +40,8 @@ def decode_file(data: bytes, decoder: str | None = None) -> np.ndarray:
             return simple.samples
     elif header.codec == image_file.CODEC_NAME:
         image_file.check_header(header)
+    elif header.codec == "filtered":
+        raise InputError("this file holds a clip, not a picture; decode it with `jaxicm video decode`")
     else:
         raise CorruptFile(f"the codec '{header.codec}' is unknown; get an intact copy of the file")
     codec = load_codec(str(zoo.find_digest(header.weights)))

@@ -67,6 +67,11 @@ class ModelInfo:
         return "machine" if self.trained_for == "machine" else "people"
 
     @property
+    def is_filter(self) -> bool:
+        """Whether these are weights of a filter behind a conventional codec."""
+        return "filter" in self.config
+
+    @property
     def is_lossless(self) -> bool:
         """Whether these are weights of the lossless codec."""
         return "pixels" in self.config

@@ -24,8 +24,8 @@ _LONGEST_HEADER = 4096
 _CHROMA = {
     "420": ("420", 8), "420jpeg": ("420", 8), "420mpeg2": ("420", 8), "420paldv": ("420", 8), "420p10": ("420", 10),
 }  # fmt: skip
-CLIP_SUFFIXES = (".mp4", ".mkv", ".mov", ".webm", ".avi", ".y4m", ".m4v", ".ts", ".mpg")
-"""Files that are taken for clips."""
+LOSSLESS_SUFFIXES = (".y4m", ".mkv")
+"""What clips are written as."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxicm.codecs import weights
+from jaxicm.codecs import filter_weights, weights
 from jaxicm.configuration import to_dict
 from jaxicm.entropy.progressive_frozen import FrozenProgressive
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent
@@ -187,6 +187,15 @@ def freeze(run: Path, out: Path, curve: Path | None = None) -> str:
     from jaxicm.train.checkpoints import load_averaged
 
     params, config, state = load_averaged(run)
+    if config.filter is not None:
+        return filter_weights.write(
+            out,
+            params,
+            config.filter.model,
+            profile=config.name,
+            trained_on=config.trained_on,
+            provenance=state,
+        )
     if config.trained and set(config.trained) <= set(DECODER):
         return freeze_decoder(params, config, out, state)
     return freeze_parameters(

@@ -37,7 +37,11 @@ def test_without_them_machines_get_the_usual_ones_adapted(run, fake_codec, monke
     assert done.code == 0 and "fast is taken: add --effort to adapt it to task networks" in done.err
     assert run("encode", "--for", "machine", "--effort", "2", "--scale", "75", "photo.png", "a.jicm").code == 0
     assert run("encode", "--for", "machine", "--effort", "2", "--tune", "psnr", "photo.png", "a.jicm").code == 0
-    assert [(o["effort"], o["tune"], o["scale"]) for o in taken] == [(0, None, 100), (2, "machine", 75), (2, "mse", 100)]
+    assert [(o["effort"], o["tune"], o["scale"]) for o in taken] == [
+        (0, None, 100),
+        (2, "machine", 75),
+        (2, "mse", 100),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""Released weights of filters behind conventional codecs."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxicm.codecs import weights
+from jaxicm.codecs.weights import ModelInfo
+from jaxicm.configuration import from_dict, to_dict
+from jaxicm.errors import InputError
+from jaxicm.models.complexity import count_parameters
+from jaxicm.models.filter import PlaneFilterConfig
+
+_KEY = "filter"
+
+
+class PlaneFilterWeights(NamedTuple):
+    """A filter of planes.
+
+    Attributes:
+      config: of the network.
+      params: of `models.filter.PlaneFilter`, numpy float32.
+      info: what is known about the weights.
+    """
+
+    config: PlaneFilterConfig
+    params: dict[str, Any]
+    info: ModelInfo
+
+
+def write(
+    path: Path,
+    params: dict[str, Any],
+    config: PlaneFilterConfig,
+    *,
+    profile: str,
+    trained_on: str,
+    provenance: dict[str, Any],
+) -> str:
+    """Write a weight file, in half precision.
+
+    Args:
+      path: of the file, `.safetensors`.
+      params: of `models.filter.PlaneFilter`.
+      config: of the network.
+      profile: its name.
+      trained_on: one line.
+      provenance: plain data.
+
+    Returns:
+      The digest.
+    """
+    arrays = {f"{_KEY}/{key}": value.astype(np.float16) for key, value in weights.flatten(params).items()}
+    description = {
+        "profile": profile,
+        "parameters": count_parameters(params),
+        "kmac_per_pixel": {"decode": round(config.macs_per_pixel / 1000, 2)},
+        "steps": 0,
+        "trained_on": trained_on,
+        "curve": [],
+        "config": {_KEY: to_dict(config)},
+        "provenance": provenance,
+        "trained_for": "yuv",
+    }
+    return weights.write(path, arrays, description)
+
+
+def read(path: Path) -> PlaneFilterWeights:
+    """Read a weight file.
+
+    Raises:
+      InputError: it is missing, or holds no filter.
+      CorruptFile: its contents do not have the digest that it states.
+    """
+    arrays, info = weights.read(path)
+    if not info.is_filter:
+        raise InputError(f"weights {info.name} are no filter; `jaxicm models` says what they are")
+    params = weights.unflatten({key: value.astype(np.float32) for key, value in weights.part(arrays, _KEY).items()})
+    return PlaneFilterWeights(from_dict(PlaneFilterConfig, info.config[_KEY]), params, info)

@@ -1,0 +1,308 @@
+"""Clips of a conventional codec with a filter behind it that the encoder fits to the clip: system S9.
+
+A file holds the codec's own stream, which any of its decoders plays, and, where they pay, the name of a filter and
+changes of its parameters (biases by default). What pays is decided by the squared error of the whole clip plus lambda
+times the bytes, lambda being that of VVC's encoder at the QP.
+
+Source: Lam et al., "Efficient adaptation of neural network filter for video compression", ACM MM 2020 (arXiv
+2007.14267); specification 3.9. The filter, the coding of the update and the decision are ours.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache, partial
+from typing import Any, Literal, cast
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxicm.adapt.parameter_code import apply_update, decode_update, leaf_shapes, select
+from jaxicm.adapt.parameters import ParameterFit, fit_parameters
+from jaxicm.adapt.stage import Progress
+from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
+from jaxicm.bits.varint import read_uvarint, write_uvarint
+from jaxicm.codecs import filter_weights, weights, zoo
+from jaxicm.codecs.filter_weights import PlaneFilterWeights
+from jaxicm.codecs.plane_filter import PlaneFilterRunner
+from jaxicm.errors import CorruptFile, InputError
+from jaxicm.media.clips import Clip
+from jaxicm.media.ffmpeg import FfmpegCodec
+from jaxicm.media.video_codec import Structure, VideoCodec
+from jaxicm.media.yuv import PlanarFormat, Planes
+from jaxicm.models.filter import PlaneFilter, PlaneFilterConfig
+
+CODEC_NAME = "filtered"
+CODERS = ("vvc", "hevc", "av1")
+"""Conventional codecs; the position is their number in the file."""
+PRESETS = {"vvc": "medium", "hevc": "slower", "av1": "4"}
+PATTERNS: tuple[tuple[str, ...], ...] = (("*/bias",), ("*/kernel",), ("*/bias", "*/kernel"), ("last/*",))
+"""Leaves that an update may change; the position is the first byte of the section."""
+CHROMA_WEIGHT = 4 / 6
+"""Of a squared error of chroma relative to luma's: together the planes' mean squared errors count 6:1:1."""
+NO_WEIGHTS = bytes(weights.DIGEST_BYTES)
+_PATCH, _BATCH, _CHECKED_FRAMES = 128, 8, 3
+_MOST_FRAMES = 1 << 20
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """What a file holds.
+
+    Attributes:
+      stream_bytes, update_bytes, file_bytes: sizes.
+      filtered: whether the filter is used.
+      costs: sum of squared errors of luma (and weighted chroma, in 8-bit steps) plus lambda times the bits of the
+        update: without the filter, with it, and with the update; those that were measured.
+    """
+
+    stream_bytes: int
+    update_bytes: int
+    file_bytes: int
+    filtered: bool
+    costs: tuple[float, ...]
+
+
+def lagrangian(qp: float) -> float:
+    """Return squared error of luma, in 8-bit steps, that a bit is worth to an encoder at a QP (that of HM and VTM)."""
+    return 0.57 * 2 ** ((qp - 12) / 3)
+
+
+def squared_error(a: Sequence[Planes], b: Sequence[Planes], form: PlanarFormat) -> float:
+    """Return the squared error of frames in 8-bit steps, chroma weighted with `CHROMA_WEIGHT`."""
+    total = 0.0
+    for x, y in zip(a, b, strict=True):
+        for number, (p, q) in enumerate(zip(x, y, strict=True)):
+            error = np.square(p.astype(np.float64) - q).sum()
+            total += error * (CHROMA_WEIGHT if number else 1.0)
+    return total / 4 ** (form.bits - 8)
+
+
+def encode_clip(
+    clip: Clip,
+    qp: int,
+    *,
+    coder: VideoCodec | None = None,
+    name: Literal["vvc", "hevc", "av1"] = "vvc",
+    structure: Structure = Structure(period=32),  # noqa: B008 a frozen dataclass
+    network: PlaneFilterWeights | None = None,
+    fit: ParameterFit | None = None,
+    limit_s: float | None = None,
+    progress: Progress | None = None,
+) -> tuple[bytes, ClipFacts]:
+    """Encode a clip.
+
+    Args:
+      clip: 4:2:0.
+      qp: of the codec.
+      coder: encoder and decoder of the codec; by default that of ffmpeg.
+      name: of the codec.
+      structure: of the stream.
+      network: filter; None for none.
+      fit: how its parameters are fitted to the clip, with one of `PATTERNS`; None leaves them as they are.
+      limit_s: seconds for the fit.
+      progress: of the fit.
+
+    Returns:
+      The file and facts.
+
+    Raises:
+      MissingDependency: the codec is not installed.
+      InputError: frames of another format.
+    """
+    coder = coder or FfmpegCodec(name, PRESETS[name])
+    form, frames = clip.form, clip.frames
+    stream = coder.encode(frames, form, qp, structure).data
+    decoded = coder.decode(stream, form).frames
+    costs, update = [squared_error(frames, decoded, form)], b""
+    digest = NO_WEIGHTS
+    if network is not None:
+        runner = PlaneFilterRunner(network.config)
+        costs.append(squared_error(frames, runner.apply(network.params, decoded, form, qp), form))
+        if fit is not None:
+            update = _fitted(network, runner, clip, decoded, qp, fit, limit_s, progress)
+            if update:
+                params = _updated(network.params, update)
+                found = squared_error(frames, runner.apply(params, decoded, form, qp), form)
+                costs.append(found + lagrangian(qp) * 8 * len(update))
+                if costs[2] >= costs[1]:
+                    update = b""
+        if min(costs[1:]) < costs[0]:
+            digest = bytes.fromhex(network.info.digest)[: weights.DIGEST_BYTES]
+        else:
+            update = b""
+    header = Header(
+        codec=CODEC_NAME,
+        weights=digest,
+        height=form.height,
+        width=form.width,
+        bit_depth=form.bits,
+        quality_q4=16 * (qp + 1),
+        flags=int(clip.full_range),
+    )
+    rate = clip.rate
+    facts = [bytes([CODERS.index(name)])]
+    facts += [write_uvarint(value) for value in (len(frames), rate.numerator, rate.denominator)]
+    sections = [Section(SectionKind.CLIP, b"".join(facts)), Section(SectionKind.STREAM, stream)]
+    if update:
+        sections.append(Section(SectionKind.UPDATE, update))
+    data = pack(header, sections)
+    return data, ClipFacts(len(stream), len(update), len(data), digest != NO_WEIGHTS, tuple(costs))
+
+
+def decode_clip(data: bytes, *, coder: VideoCodec | None = None, filtered: bool = True) -> Clip:
+    """Decode a file.
+
+    Args:
+      data: the bytes of a file of `encode_clip`.
+      coder: decoder of the codec; by default that of ffmpeg.
+      filtered: apply the filter that the file names; without, what any decoder of the codec shows is returned.
+
+    Raises:
+      FileFormatError: a subclass says why the file cannot be decoded; UnknownWeights: the filter is not installed.
+      MissingDependency: the codec is not installed.
+    """
+    header, found = _parse(data)
+    form = PlanarFormat(header.height, header.width, "420", cast(Literal[8, 10], header.bit_depth))
+    name, count, rate = _clip_facts(found[SectionKind.CLIP])
+    coder = coder or FfmpegCodec(name, PRESETS[name])
+    frames = coder.decode(found[SectionKind.STREAM], form).frames
+    if len(frames) != count:
+        raise CorruptFile(f"the stream holds {len(frames)} frames, expected {count}; get an intact copy of the file")
+    if filtered and header.weights != NO_WEIGHTS:
+        network = filter_weights.read(zoo.find_digest(header.weights))
+        params: Mapping[str, Any] = network.params
+        if SectionKind.UPDATE in found:
+            params = _updated(params, found[SectionKind.UPDATE])
+        frames = PlaneFilterRunner(network.config).apply(params, frames, form, header.quality_q4 / 16 - 1)
+    return Clip(frames, form, rate, bool(header.flags))
+
+
+def extract_stream(data: bytes) -> tuple[bytes, str]:
+    """Return the conventional stream of a file, which any decoder of that codec plays, and the codec's name."""
+    _, found = _parse(data)
+    return found[SectionKind.STREAM], _clip_facts(found[SectionKind.CLIP])[0]
+
+
+def _parse(data: bytes) -> tuple[Header, dict[SectionKind, bytes]]:
+    header, sections = unpack(data)
+    found = {section.kind: section.payload for section in sections}
+    if header.codec != CODEC_NAME:
+        raise CorruptFile(f"this is a file of the codec '{header.codec}', no filtered clip")
+    known = {SectionKind.CLIP, SectionKind.STREAM, SectionKind.UPDATE}
+    if not {SectionKind.CLIP, SectionKind.STREAM} <= found.keys() <= known or header.flags > 1:
+        raise CorruptFile("a clip needs its facts and its stream and nothing else; get an intact copy of the file")
+    if header.bit_depth not in (8, 10) or header.channels != 3 or header.quality_q4 % 16:
+        raise CorruptFile("the header describes no clip of 8 or 10 bits; get an intact copy of the file")
+    if SectionKind.UPDATE in found and header.weights == NO_WEIGHTS:
+        raise CorruptFile("the file changes a filter and names none; get an intact copy of the file")
+    return header, found
+
+
+def _clip_facts(payload: bytes) -> tuple[Literal["vvc", "hevc", "av1"], int, Fraction]:
+    if not payload or payload[0] >= len(CODERS):
+        raise CorruptFile("the file names an unknown conventional codec; update jaxicm or get an intact copy of it")
+    values, position = [], 1
+    for what in ("frames", "rate", "rate's denominator"):
+        value, position = read_uvarint(payload, position, what)
+        values.append(value)
+    if position != len(payload) or not 1 <= values[0] <= _MOST_FRAMES or not values[1] or not values[2]:
+        raise CorruptFile("the facts of the clip make no sense; get an intact copy of the file")
+    return CODERS[payload[0]], values[0], Fraction(values[1], values[2])
+
+
+def _updated(params: Mapping[str, Any], payload: bytes) -> dict[str, Any]:
+    """Apply an update section: the number of a pattern and the update's own bytes."""
+    if not payload or payload[0] >= len(PATTERNS):
+        raise CorruptFile("the file changes unknown parts of its filter; update jaxicm or get an intact copy of it")
+    shapes = leaf_shapes(params, select(params, PATTERNS[payload[0]]))
+    return apply_update(params, decode_update(payload[1:], shapes))
+
+
+def _fitted(
+    network: PlaneFilterWeights,
+    runner: PlaneFilterRunner,
+    clip: Clip,
+    decoded: Sequence[Planes],
+    qp: int,
+    fit: ParameterFit,
+    limit_s: float | None,
+    progress: Progress | None,
+) -> bytes:
+    """Return the update section, empty where none pays on the frames that are looked at."""
+    if fit.pattern not in PATTERNS:
+        known = "; ".join(", ".join(pattern) for pattern in PATTERNS)
+        raise InputError(f"an update changes one of {known}, found {', '.join(fit.pattern)}")
+    form, count = clip.form, len(decoded)
+    looked = sorted({k * (count - 1) // max(_CHECKED_FRAMES - 1, 1) for k in range(_CHECKED_FRAMES)})
+    some, wanted = [decoded[k] for k in looked], [clip.frames[k] for k in looked]
+
+    def validate(params: Mapping[str, Any]) -> float:
+        found = squared_error(wanted, runner.apply(params, some, form, qp), form)
+        return found * count / len(looked)
+
+    patches = _Patches(clip.frames, decoded, form, qp)
+    loss = _loss_of(network.config)
+    fitted = fit_parameters(
+        network.params,
+        fit,
+        loss,
+        patches.batch,
+        lagrangian(qp),
+        validate,
+        limit_s=limit_s,
+        progress=progress,
+    )
+    return bytes([PATTERNS.index(fit.pattern)]) + fitted.data if fitted.data else b""
+
+
+class _Patches:
+    """Random patches of a clip before and after coding, in [0, 1]."""
+
+    def __init__(self, original: Sequence[Planes], decoded: Sequence[Planes], form: PlanarFormat, qp: int):
+        self._pairs, self._form = (original, decoded), form
+        self._qp = np.full(_BATCH, qp, np.float32)
+
+    def batch(self, number: int) -> tuple[np.ndarray, ...]:
+        """Return the batch of an iteration: original and decoded luma and chroma, and QPs."""
+        rng, peak = np.random.default_rng([9, number]), np.float32((1 << self._form.bits) - 1)
+        rows: list[list[np.ndarray]] = []
+        for _ in range(_BATCH):
+            frame = int(rng.integers(len(self._pairs[0])))
+            sides = [max(side - _PATCH, 0) // 2 for side in self._form.shapes[0]]
+            top, left = (2 * int(rng.integers(most + 1)) for most in sides)
+            row = []
+            for frames in self._pairs:
+                luma, *chroma = frames[frame]
+                row.append(_patch(luma[..., None], top, left, _PATCH))
+                row.append(_patch(np.stack(chroma, axis=-1), top // 2, left // 2, _PATCH // 2))
+            rows.append(row)
+        return (*(np.stack(part) / peak for part in zip(*rows, strict=True)), self._qp)
+
+
+def _patch(plane: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
+    part = plane[top : top + side, left : left + side]
+    missing = side - part.shape[0], side - part.shape[1]
+    return np.pad(part, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="edge") if any(missing) else part
+
+
+@lru_cache(maxsize=8)
+def _loss_of(config: PlaneFilterConfig) -> Any:
+    return partial(_patch_loss, config)
+
+
+def _patch_loss(config: PlaneFilterConfig, params: Any, batch: tuple[Array, ...]) -> Array:
+    """Return the squared error of filtered patches over that of unfiltered ones, their edges left out."""
+    luma, chroma, coded_luma, coded_chroma, qp = batch
+    shown = cast(tuple[Array, Array], PlaneFilter(config).apply({"params": params}, coded_luma, coded_chroma, qp))
+    edge = config.reach
+
+    def error(planes: tuple[Array, Array]) -> Array:
+        inner = slice(edge, _PATCH - edge), slice(edge // 2, (_PATCH - edge) // 2)
+        parts = [
+            jnp.square(a - b)[:, part, part].sum() for a, b, part in zip(planes, (luma, chroma), inner, strict=True)
+        ]
+        return parts[0] + CHROMA_WEIGHT * parts[1]
+
+    return error(shown) / (error((coded_luma, coded_chroma)) + 1e-6)

@@ -1,0 +1,162 @@
+"""Clips with a fitted filter: round trips, what pays is kept, updates only where they pay, damage is named."""
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxicm.adapt.parameters import ParameterFit
+from jaxicm.bits.container import Section, SectionKind, pack, unpack
+from jaxicm.codecs import filter_weights, filtered_clip, plane_filter
+from jaxicm.codecs.filtered_clip import PATTERNS, decode_clip, encode_clip, extract_stream, squared_error
+from jaxicm.errors import FileFormatError, InputError, UnknownWeights
+from jaxicm.media.clips import Clip
+from jaxicm.media.video_codec import INTRA, DecodedClip, Stream
+from jaxicm.media.yuv import PlanarFormat, frames_from_bytes, frames_to_bytes
+from jaxicm.models.filter import PlaneFilterConfig, initial_parameters
+
+CONFIG = PlaneFilterConfig(width=8, blocks=1)
+FIT = ParameterFit(iterations=120, learning_rate=5e-3, finishing=20, check_every=40, trials=6)
+
+
+class Darker:
+    """A codec that subtracts from luma what the QP says and keeps chroma: a filter's last bias can undo it."""
+
+    title, qps, chromas = "Darker", (0, 63), ("420",)
+
+    def missing(self):
+        return None
+
+    def version(self):
+        return {}
+
+    def encode(self, frames, form, qp, structure=INTRA):
+        dark = [(np.maximum(planes[0], qp) - qp, *planes[1:]) for planes in frames]
+        return Stream(b"dark" + frames_to_bytes(dark, form), 0.0)
+
+    def decode(self, data, form):
+        return DecodedClip(frames_from_bytes(data[4:], form), 0.0)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(plane_filter, "WINDOWS", ((96, 96), (160, 160)))
+
+
+@pytest.fixture
+def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> filter_weights.PlaneFilterWeights:
+    path = tmp_path / "filter.safetensors"
+    params = initial_parameters(CONFIG, 0)
+    params["last"]["bias"] = np.asarray(params["last"]["bias"]) + np.float32(2 / 255)
+    filter_weights.write(path, params, CONFIG, profile="tiny", trained_on="nothing", provenance={})
+    monkeypatch.setenv("JAXICM_MODELS", str(tmp_path))
+    return filter_weights.read(path)
+
+
+def clip(height: int = 50, width: int = 70, count: int = 3, bits=8, seed: int = 0) -> Clip:
+    form = PlanarFormat(height, width, "420", bits)
+    rng = np.random.default_rng(seed)
+    frames = []
+    for _ in range(count):
+        smooth = [rng.integers(60, 180, (-(-h // 16), -(-w // 16))) for h, w in form.shapes]
+        planes = (
+            np.kron(s, np.ones((16, 16)))[:h, :w] * (1 << bits - 8)
+            for s, (h, w) in zip(smooth, form.shapes, strict=True)
+        )
+        frames.append(tuple(plane.astype(form.dtype) for plane in planes))
+    return Clip(frames, form, Fraction(30000, 1001))
+
+
+def same(a: Clip, b: Clip) -> bool:
+    return all(np.array_equal(p, q) for x, y in zip(a.frames, b.frames, strict=True) for p, q in zip(x, y, strict=True))
+
+
+@pytest.mark.parametrize("bits", [8, 10])
+@pytest.mark.parametrize(("height", "width", "count"), [(50, 70, 3), (33, 17, 1)])
+def test_without_a_filter_the_file_shows_what_the_codec_shows(bits, height, width, count):
+    source = replace(clip(height, width, count, bits), full_range=True)
+    data, facts = encode_clip(source, 12, coder=Darker())
+    shown = decode_clip(data, coder=Darker())
+    assert (shown.form, shown.rate, shown.full_range) == (source.form, source.rate, True)
+    assert not facts.filtered and facts.update_bytes == 0 and len(facts.costs) == 1
+    assert facts.file_bytes == len(data) < facts.stream_bytes + 60
+    stream, name = extract_stream(data)
+    assert name == "vvc" and stream == Darker().encode(source.frames, source.form, 12).data
+
+
+def test_the_filter_is_fitted_where_that_pays(network):
+    source = clip()
+    plain, _ = encode_clip(source, 12, coder=Darker())
+    filtered, facts = encode_clip(source, 12, coder=Darker(), network=network)
+    fitted, more = encode_clip(source, 12, coder=Darker(), network=network, fit=FIT)
+    assert facts.filtered and facts.costs[1] < facts.costs[0]
+    assert more.costs[:2] == facts.costs and more.costs[2] < 0.5 * more.costs[1]
+    assert 0 < more.update_bytes < 60 and len(fitted) < len(filtered) + 70
+    errors = [squared_error(source.frames, decode_clip(d, coder=Darker()).frames, source.form)
+              for d in (plain, filtered, fitted)]  # fmt: skip
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[:2] == list(facts.costs)
+    assert errors[2] == pytest.approx(more.costs[2] - filtered_clip.lagrangian(12) * 8 * more.update_bytes)
+    assert same(decode_clip(fitted, coder=Darker(), filtered=False), decode_clip(plain, coder=Darker()))
+
+
+def test_a_filter_that_only_harms_is_not_named(network):
+    source = clip()
+    data, facts = encode_clip(source, 0, coder=Darker(), network=network)
+    assert not facts.filtered and facts.costs[1] > facts.costs[0]
+    assert same(decode_clip(data, coder=Darker()), source)
+    dear, facts = encode_clip(source, 50, coder=Darker(), network=network, fit=replace(FIT, iterations=0, finishing=0))
+    assert facts.update_bytes == 0 and SectionKind.UPDATE not in {s.kind for s in unpack(dear)[1]}
+
+
+def test_another_pattern_is_refused_and_a_missing_filter_named(network, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(InputError, match="an update changes one of"):
+        encode_clip(clip(), 12, coder=Darker(), network=network, fit=replace(FIT, pattern=("first/*",)))
+    data, _ = encode_clip(clip(), 12, coder=Darker(), network=network)
+    monkeypatch.delenv("JAXICM_MODELS")
+    with pytest.raises(UnknownWeights, match="not installed"):
+        decode_clip(data, coder=Darker())
+    assert decode_clip(data, coder=Darker(), filtered=False).frames
+
+
+def test_damage_is_named(network):
+    source = clip()
+    data, facts = encode_clip(source, 12, coder=Darker(), network=network, fit=FIT)
+    assert facts.update_bytes
+    for end in range(0, len(data), 997):
+        with pytest.raises(FileFormatError):
+            decode_clip(data[:end], coder=Darker())
+    header, sections = unpack(data)
+    by_kind = {section.kind: section.payload for section in sections}
+
+    def packed(changes, **fields):
+        kept = by_kind | changes
+        return pack(replace(header, **fields), [Section(k, p) for k, p in kept.items() if p is not None])
+
+    stream = by_kind[SectionKind.STREAM]
+    for changes, fields in (
+        ({SectionKind.CLIP: None}, {}),
+        ({SectionKind.CLIP: b"\x09\x03\x01\x01"}, {}),
+        ({SectionKind.CLIP: b"\x00\x03\x01"}, {}),
+        ({SectionKind.CLIP: b"\x00\x04\x01\x01"}, {}),
+        ({SectionKind.CLIP: b"\x00\x03\x00\x01"}, {}),
+        ({SectionKind.STREAM: None}, {}),
+        ({SectionKind.LATENT: stream}, {}),
+        ({SectionKind.UPDATE: b"\x63abc"}, {}),
+        ({SectionKind.UPDATE: b""}, {}),
+        ({SectionKind.UPDATE: by_kind[SectionKind.UPDATE] + b"more"}, {}),
+        ({}, {"weights": filtered_clip.NO_WEIGHTS}),
+        ({}, {"flags": 2}),
+        ({}, {"bit_depth": 12}),
+        ({}, {"codec": "image"}),
+    ):
+        with pytest.raises(FileFormatError):
+            decode_clip(packed(changes, **fields), coder=Darker())
+
+
+def test_patterns_name_leaves_of_the_networks(network):
+    from jaxicm.adapt.parameter_code import select
+
+    assert [len(select(network.params, pattern)) for pattern in PATTERNS] == [4, 4, 8, 2]
