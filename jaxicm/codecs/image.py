@@ -1,5 +1,6 @@
 """The lossy image codec: networks, integer probability model, entropy coder and file format joined."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -314,13 +315,14 @@ class ImageCodec:
         watch, quality_q4, pixels = Stopwatch(), round(first.quality * QUALITY_STEPS), source.pixels
         with watch.part("analysis"):
             y = self._transforms.analyze(pixels, first.quality)
-        adapter, weights, followed = self._adapter, None, objective
+        adapter, weights, followed, began = self._adapter, None, objective, time.monotonic()
         with watch.part("adaptation"):
             if objective.seen is not None and all(stage.method == "coordinate" for stage in stages):
                 weights = adapter.importance(pixels, quality_q4, objective.seen, objective.arrays)
                 followed = OBJECTIVES["mse"]
+            left = None if limit_s is None else max(limit_s - (time.monotonic() - began), 0.0)
             y, iterations = adapter.adapt(
-                pixels, y, quality_q4, stages, followed, weights=weights, limit_s=limit_s, progress=progress
+                pixels, y, quality_q4, stages, followed, weights=weights, limit_s=left, progress=progress
             )
         second = self._encode_latent(source, y, quality_q4, watch)
         with watch.part("synthesis"):

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxicm.errors import InputError
 from jaxicm.evaluate.picture_set import digest_of
 from jaxicm.evaluate.subjects import Encoded, Subject
-from jaxicm.media.files import atomic_write
+from jaxicm.media.stream_cache import keep, read_kept
 
 SUFFIX = ".coded"
 
@@ -48,26 +47,12 @@ class CodedFiles:
             return subject.encode(pixels, setting)
         path = self._folder / subject.name / f"{_digest(subject.identity, pixels, setting)}{SUFFIX}"
         if path.is_file():
-            return _read(path)
+            return Encoded(*read_kept(path))
         encoded = subject.encode(pixels, setting)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        check = hashlib.sha256(encoded.data).hexdigest()
-        first_line = json.dumps({"seconds": encoded.seconds, "sha256": check})
-        atomic_write(path, first_line.encode() + b"\n" + encoded.data)
+        keep(path, encoded.data, encoded.seconds)
         return encoded
 
 
 def _digest(identity: dict[str, Any], pixels: np.ndarray, setting: float) -> str:
     fixed = json.dumps([identity, float(setting), digest_of(pixels)], sort_keys=True)
     return hashlib.sha256(fixed.encode()).hexdigest()
-
-
-def _read(path: Path) -> Encoded:
-    first_line, _, data = path.read_bytes().partition(b"\n")
-    try:
-        kept = json.loads(first_line)
-        if hashlib.sha256(data).hexdigest() == kept["sha256"]:
-            return Encoded(data, float(kept["seconds"]))
-    except (ValueError, KeyError, TypeError):
-        pass
-    raise InputError(f"{path}: this kept file is damaged; delete it, and it is made again")

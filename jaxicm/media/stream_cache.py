@@ -64,11 +64,9 @@ class CachedCodec:
         """
         path = self.folder / f"{self._digest(frames, form, qp, structure)}{SUFFIX}"
         if path.is_file():
-            return _read(path)
+            return Stream(*read_kept(path))
         stream = self.codec.encode(frames, form, qp, structure)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        first_line = json.dumps({"cpu_s": stream.cpu_s, "sha256": hashlib.sha256(stream.data).hexdigest()})
-        atomic_write(path, first_line.encode() + b"\n" + stream.data)
+        keep(path, stream.data, stream.cpu_s)
         return stream
 
     def decode(self, data: bytes, form: PlanarFormat) -> DecodedClip:
@@ -84,12 +82,33 @@ class CachedCodec:
         return sha.hexdigest()
 
 
-def _read(path: Path) -> Stream:
+def keep(path: Path, data: bytes, seconds: float) -> None:
+    """Keep bytes that took time to make, their check sum beside them.
+
+    Args:
+        path: of the file; its folder is made.
+        data: any bytes.
+        seconds: that making them took.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    first_line = json.dumps({"seconds": seconds, "sha256": hashlib.sha256(data).hexdigest()})
+    atomic_write(path, first_line.encode() + b"\n" + data)
+
+
+def read_kept(path: Path) -> tuple[bytes, float]:
+    """Return what `keep` was given: the bytes and the seconds.
+
+    Raises:
+        InputError: the file is damaged.
+    """
     first_line, _, data = path.read_bytes().partition(b"\n")
     try:
         kept = json.loads(first_line)
         if hashlib.sha256(data).hexdigest() == kept["sha256"]:
-            return Stream(data, float(kept["cpu_s"]))
+            return data, float(kept["seconds"])
     except (ValueError, KeyError, TypeError):
         pass
-    raise InputError(f"{path}: this kept stream is damaged; delete it, and it is made again")
+    raise InputError(f"{path}: this kept file is damaged; delete it, and it is made again")

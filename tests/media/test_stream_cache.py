@@ -68,8 +68,8 @@ def test_a_damaged_stream_is_named(tmp_path: Path):
     codec.encode(frames(), FORM, 30)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:-1] + b"x")
-    with pytest.raises(InputError, match="this kept stream is damaged; delete it"):
+    with pytest.raises(InputError, match="this kept file is damaged; delete it"):
         codec.encode(frames(), FORM, 30)
     path.write_bytes(b"")
-    with pytest.raises(InputError, match="this kept stream is damaged"):
+    with pytest.raises(InputError, match="this kept file is damaged"):
         codec.encode(frames(), FORM, 30)
