@@ -1,7 +1,7 @@
 """A filter behind VVC: what it adds to decoded planes, told the QP (systems S9 and S1 begin at it).
 
-    jaxicm dataset coded PHOTOS COCO_TRAIN --out coded --validation-pattern '*%12' --cache streams
-    jaxicm train configs/filter_vvc.py --data coded/train.npy validation.folders=coded/validation.npy
+jaxicm dataset coded PHOTOS COCO_TRAIN --out coded --validation-pattern '*%12' --cache streams
+jaxicm train configs/filter_vvc.py --data coded/train.npy validation.folders=coded/validation.npy
 """
 
 from jaxicm.models.filter import PlaneFilterConfig

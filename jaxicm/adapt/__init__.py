@@ -1,1 +1,1 @@
-"""Changing some parameters for one picture, where the true cost falls."""
+"""Changing latents or some parameters for one picture or clip, where the true cost falls."""

@@ -3,6 +3,7 @@
 * :mod:`jaxicm.bits.tables`: integer probability tables, made once from probability mass functions.
 * :mod:`jaxicm.bits.rans`: the vectorised interleaved range coder (rANS) over these tables.
 * :mod:`jaxicm.bits.escape`: bit strings for the symbols that a table does not hold; any int32 can be coded.
+* :mod:`jaxicm.bits.binary`: an adaptive binary coder in plain Python, for messages of some hundred bytes.
 * :mod:`jaxicm.bits.container`: the file: header, sections, lengths and checksums.
 
 >>> import numpy as np

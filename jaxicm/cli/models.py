@@ -56,6 +56,8 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 def _purpose(model: "ModelInfo") -> str:
     if model.decoder_of:
         return f"{model.viewer}, decodes files of {model.decoder_of[:16]}"
+    if model.is_filter:
+        return "a filter behind a conventional codec"
     return "every sample" if model.is_lossless else f"{model.own_viewer} ({model.trained_for})"
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import jaxicm
 from jaxicm.adapt.parameters import ParameterFit
 from jaxicm.bits.container import Section, SectionKind, pack, unpack
-from jaxicm.codecs import filter_weights, filtered_clip, plane_filter
+from jaxicm.codecs import filter_weights, filtered_clip, plane_filter, zoo
 from jaxicm.codecs.filtered_clip import PATTERNS, decode_clip, encode_clip, extract_stream, squared_error
 from jaxicm.errors import FileFormatError, InputError, UnknownWeights
 from jaxicm.media.clips import Clip
@@ -109,6 +110,16 @@ def test_a_filter_that_only_harms_is_not_named(network):
     assert same(decode_clip(data, coder=Darker()), source)
     dear, facts = encode_clip(source, 50, coder=Darker(), network=network, fit=replace(FIT, iterations=0, finishing=0))
     assert facts.update_bytes == 0 and SectionKind.UPDATE not in {s.kind for s in unpack(dear)[1]}
+
+
+def test_a_filter_is_no_codec_of_pictures(network, tmp_path: Path):
+    with pytest.raises(InputError, match="are a filter behind a conventional codec"):
+        jaxicm.load(str(tmp_path / "filter.safetensors"))
+    with pytest.raises(InputError, match="are no filter"):
+        filter_weights.read(zoo.find("fast"))
+    data, _ = encode_clip(clip(), 12, coder=Darker())
+    with pytest.raises(InputError, match="holds a clip, not a picture"):
+        jaxicm.decode(data)
 
 
 def test_another_pattern_is_refused_and_a_missing_filter_named(network, monkeypatch: pytest.MonkeyPatch):
