@@ -65,6 +65,11 @@ class ModelInfo:
     viewer: str = ""
 
     @property
+    def is_filter(self) -> bool:
+        """Tell whether these are weights of a filter."""
+        return "filter" in self.config
+
+    @property
     def is_lossless(self) -> bool:
         return "pixels" in self.config
 
