@@ -69,6 +69,7 @@ def test_bits_go_where_errors_cost(tiny_codec, photograph):
     assert error(made, left) / error(even, left) < error(made, right) / error(even, right)
 
 
+@pytest.mark.slow
 def test_other_methods_follow_the_distortion_itself(tiny_codec, photograph, monkeypatch: pytest.MonkeyPatch):
     def refuse(*_):
         raise AssertionError("weights are for the method coordinate alone")

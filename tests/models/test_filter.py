@@ -82,6 +82,7 @@ def test_the_lateral_filter_begins_as_the_identity_and_looks_as_far_as_is_said()
     assert rows.min() < 128 - config.reach + 16
 
 
+@pytest.mark.slow
 def test_the_lateral_filter_is_told_qp_and_resolution_or_neither():
     x = jax.random.uniform(jax.random.key(0), (2, 32, 40, 3))
     for inject in (4, 0):
