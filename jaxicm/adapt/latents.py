@@ -35,6 +35,7 @@ from jaxicm.compilation import training_options
 from jaxicm.entropy import gaussian
 from jaxicm.entropy.progressive_rate import Quantize
 from jaxicm.ops.quantize import levels_of
+from jaxicm.ops.space import enlarge
 
 Distortion = Callable[[Any, Array, Array], Array]
 """A differentiable measure: (its own arrays, pictures, decoded pictures `[B, H, W, 3]` in [0, 1]) to `[B]`."""
@@ -216,13 +217,9 @@ def distortion_bits(x_hat: Array, problem: Problem, distortion: Distortion) -> A
     x_hat = jnp.where(problem.shown, x_hat, x)
     count = x.shape[1] * x.shape[2]
     if problem.importance is not None:
-        root = jnp.sqrt(_enlarged(jnp.asarray(problem.importance), x.shape[1] // problem.importance.shape[1]))
+        root = jnp.sqrt(enlarge(jnp.asarray(problem.importance), x.shape[1] // problem.importance.shape[1]))
         x, x_hat = root * x, root * x_hat
     return jnp.asarray(problem.weight) * count * distortion(problem.distortion, x, x_hat)
-
-
-def _enlarged(plane: Array, factor: int) -> Array:
-    return jnp.repeat(jnp.repeat(plane, factor, axis=1), factor, axis=2)
 
 
 @_compiled

@@ -18,8 +18,6 @@ Codec = ImageCodec | LosslessCodec
 def load_codec(name: str) -> Codec:
     """Load the codec of a model's name or weight file; loaded weights are kept."""
     path = zoo.find(name)
-    if path.is_file() and read_info(path).is_filter:
-        raise InputError(f"weights {path.stem} are a filter behind a conventional codec; name them with --filter")
     return _load(path, path.stat().st_mtime_ns) if path.is_file() else ImageCodec.load(path)
 
 
@@ -56,4 +54,9 @@ def decode_file(data: bytes, decoder: str | None = None) -> np.ndarray:
 @lru_cache(maxsize=4)
 def _load(path: Path, changed_ns: int) -> Codec:
     del changed_ns  # only makes the cache notice a new file
-    return LosslessCodec.load(path) if read_info(path).is_lossless else ImageCodec.load(path)
+    info = read_info(path)
+    if info.is_filter:
+        raise InputError(
+            f"weights {info.name} are a filter behind a conventional codec; `jaxicm video encode --model` takes them"
+        )
+    return LosslessCodec.load(path) if info.is_lossless else ImageCodec.load(path)

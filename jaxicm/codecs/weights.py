@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxicm.adapt.parameter_code import leaves
 from jaxicm.bits.tables import Tables
 from jaxicm.configuration import from_dict
 from jaxicm.errors import ConfigError, CorruptFile, InputError
@@ -189,13 +190,9 @@ def part(arrays: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
     return {k.removeprefix(prefix + "/"): v for k, v in arrays.items() if k.startswith(prefix + "/")}
 
 
-def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, np.ndarray]:
+def flatten(tree: dict[str, Any]) -> dict[str, np.ndarray]:
     """Flatten nested dicts of arrays to names joined by slashes."""
-    out: dict[str, np.ndarray] = {}
-    for key, value in tree.items():
-        name = f"{prefix}/{key}" if prefix else key
-        out |= flatten(value, name) if isinstance(value, dict) else {name: np.asarray(value)}
-    return out
+    return {name: np.asarray(value) for name, value in leaves(tree).items()}
 
 
 def unflatten(arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from jaxicm.nn import exact
 from jaxicm.nn.exact import Fixed
 from jaxicm.nn.exact_conv import ACTIVATION, Block, Conv, activate, conv, residual
 from jaxicm.ops.quantize import clip_towards, floor_ste
-from jaxicm.ops.space import depth_to_space
+from jaxicm.ops.space import depth_to_space, enlarge
 
 MEAN = Fixed(context.VALUE_FRAC, -2047, 2047)
 MAX_CHANNELS = 256 - gaussian.SCALE_COUNT
@@ -122,7 +122,7 @@ def upsample_context(layers: Layers, z: Array, height: int, width: int) -> Array
 
 def upsample_values(values: Array, height: int, width: int) -> Array:
     """Repeat the values `[B, h, w, C]` of the coarser grid; position (2i+1, 2j+1) is exactly value (i, j)."""
-    return fit(jnp.repeat(jnp.repeat(values, 2, axis=1), 2, axis=2), height, width)
+    return fit(enlarge(values, 2), height, width)
 
 
 def fit(x: Array, height: int, width: int) -> Array:

@@ -61,9 +61,8 @@ def read_clip(path: Path | str, limit: int = 0) -> Clip:
         InputError: the file is missing, damaged or holds no video.
         MissingDependency: no ffmpeg program is installed, and the file is not .y4m.
     """
-    data = read_bytes(path)
-    if data.startswith(MAGIC):
-        return parse_y4m(data, str(path), limit)
+    if _is_y4m(path):
+        return parse_y4m(read_bytes(path), str(path), limit)
     program = next(programs(), None)
     if program is None:
         raise MissingDependency("clips need ffmpeg: pip install 'jaxicm[anchors]'")
@@ -80,6 +79,14 @@ def read_clip(path: Path | str, limit: int = 0) -> Clip:
             raise InputError(f"{path}: cannot be read as a clip ({error})") from error
         clip = parse_y4m(target.read_bytes(), str(path), limit)
     return Clip(clip.frames, clip.form, clip.rate, described.full_range, described.notes)
+
+
+def _is_y4m(path: Path | str) -> bool:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error}); check the name") from error
 
 
 @dataclass(frozen=True)
@@ -99,17 +106,14 @@ def _describe(program: str, path: Path | str) -> _Described:
     if not videos:
         reason = done.stderr.strip().splitlines()[-1:] or ["it says nothing"]
         raise InputError(f"{path}: holds no video that ffmpeg reads ({reason[0].strip()})")
-    notes = [f"{word} left out" for word in ("audio", "subtitles") if any(_kind(word) in line for line in streams)]
+    others = {"audio": " Audio: ", "subtitles": " Subtitle: "}
+    notes = [f"{word} left out" for word, kind in others.items() if any(kind in line for line in streams)]
     if len(videos) > 1:
         notes.append(f"the first of {len(videos)} video streams is taken")
     mean, base = (re.search(rf"([\d.]+)(k?) {unit}\b", videos[0]) for unit in ("fps", "tbr"))
     if mean and base and abs(float(mean[1]) / float(base[1]) - 1) > 0.01 and not mean[2] and not base[2]:
         notes.append(f"the frame rate varies: frames are kept, their times become even ({base[1]} a second)")
     return _Described(videos[0].split(" Video: ", 1)[1], "(pc" in videos[0] or "yuvj" in videos[0], tuple(notes))
-
-
-def _kind(word: str) -> str:
-    return {"audio": " Audio: ", "subtitles": " Subtitle: "}[word]
 
 
 def parse_y4m(data: bytes, name: str, limit: int = 0) -> Clip:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxicm.models.res8 import PReLU, conv3x3
-from jaxicm.ops.space import depth_to_space, space_to_depth
+from jaxicm.ops.space import depth_to_space, enlarge, space_to_depth
 
 QP_MIDDLE, QP_SPAN = 37.0, 10.0
 """Networks see (QP - QP_MIDDLE) / QP_SPAN."""
@@ -75,7 +75,7 @@ class PlaneFilter(nn.Module):
         """
         c = self.config
         packed = c.packing == 2
-        planes = (space_to_depth(luma, 2), chroma) if packed else (luma, _repeated(chroma))
+        planes = (space_to_depth(luma, 2), chroma) if packed else (luma, enlarge(chroma, 2))
         x = jnp.concatenate(planes, axis=-1) - 0.5
         level = jnp.broadcast_to(((qp - QP_MIDDLE) / QP_SPAN)[:, None, None, None], (*x.shape[:-1], 1))
         h = PReLU(name="first_act")(_conv(c.width, 3, "first")(jnp.concatenate([x, level], axis=-1)))
@@ -94,10 +94,6 @@ def initial_parameters(config: PlaneFilterConfig, seed: int) -> dict[str, Any]:
     luma, chroma = jnp.zeros((1, 8, 8, 1)), jnp.zeros((1, 4, 4, 2))
     variables = PlaneFilter(config).init(jax.random.key(seed), luma, chroma, jnp.full(1, QP_MIDDLE))
     return cast(dict[str, Any], variables["params"])
-
-
-def _repeated(plane: Array) -> Array:
-    return jnp.repeat(jnp.repeat(plane, 2, axis=1), 2, axis=2)
 
 
 def _conv(features: int, size: int, name: str, scale: float = 2.0) -> nn.Conv:

@@ -1,5 +1,6 @@
 """Moving pixels between space and depth, channel last."""
 
+import jax.numpy as jnp
 from jax import Array
 
 
@@ -32,6 +33,11 @@ def depth_to_space(x: Array, block: int) -> Array:
     c //= block * block
     x = x.reshape(b, h, w, block, block, c)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * block, w * block, c)
+
+
+def enlarge(x: Array, factor: int) -> Array:
+    """Repeat each position `factor` times along rows and columns: `[B, h, w, C]` to `[B, h*factor, w*factor, C]`."""
+    return jnp.repeat(jnp.repeat(x, factor, axis=1), factor, axis=2)
 
 
 def pyramid(x: Array, scales: int) -> list[Array]:

@@ -10,6 +10,7 @@ from jax import Array
 from jaxicm.errors import ConfigError
 from jaxicm.models.filter import PlaneFilter, PlaneFilterConfig
 from jaxicm.objectives.rate_distortion import RateDistortion
+from jaxicm.ops.space import enlarge
 
 PLANE_WEIGHTS = (6 / 8, 1 / 8, 1 / 8)
 """Of luma and both chroma planes."""
@@ -54,9 +55,8 @@ def filter_loss(settings: FilterTraining, params: Any, crops: Array, *, rounded:
         filtered = tuple(jnp.round(jnp.clip(plane, 0, 1) * 255) / 255 for plane in filtered)
     after, before = (_errors(planes, original, settings.margin) for planes in (filtered, decoded))
     ratio = (after + _LEAST_ERROR) / (before + _LEAST_ERROR)
-    repeated = jnp.repeat(jnp.repeat(filtered[1], 2, axis=1), 2, axis=2)
     terms = RateDistortion(ratio @ jnp.asarray(PLANE_WEIGHTS), jnp.zeros(len(crops)), after[:, 0])
-    return terms, jnp.concatenate([filtered[0], repeated], axis=-1)
+    return terms, jnp.concatenate([filtered[0], enlarge(filtered[1], 2)], axis=-1)
 
 
 def _planes(samples: Array) -> tuple[Array, Array]:
