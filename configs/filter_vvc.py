@@ -4,7 +4,6 @@ jaxicm dataset coded PHOTOS COCO_TRAIN --out coded --validation-pattern '*%12' -
 jaxicm train configs/filter_vvc.py --data coded/train.npy validation.folders=coded/validation.npy
 """
 
-from jaxicm.models.filter import PlaneFilterConfig
 from jaxicm.train.config import DataConfig, OptimizerConfig, TrainConfig, ValidationConfig
 from jaxicm.train.filter import FilterTraining
 
@@ -13,7 +12,7 @@ def config() -> TrainConfig:
     """Return the configuration."""
     return TrainConfig(
         name="filter_vvc",
-        filter=FilterTraining(PlaneFilterConfig()),
+        filter=FilterTraining(),
         data=DataConfig(smallest_scale=1.0),
         validation=ValidationConfig(include=("*.npy",), every=500, crop=256, qualities=(50.0,)),
         optimizer=OptimizerConfig(learning_rate=1e-3, warmup=50, schedule="wsd", cooldown=0.4),

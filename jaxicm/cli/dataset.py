@@ -73,7 +73,7 @@ def build(
 
 @app.command("coded")
 def coded(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders of pictures.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Folders of pictures or clips.")],
     out: Annotated[Path, typer.Option("--out", help="Folder for train.npy and validation.npy.")],
     held_out: Annotated[
         str, typer.Option("--validation-pattern", help="Files that are held out, for instance '*%12'.")
@@ -82,11 +82,13 @@ def coded(
     preset: Annotated[str, typer.Option("--preset", help="Of the encoder.")] = "medium",
     qps: Annotated[str, typer.Option("--qps", help="QPs, all of them for each picture.")] = "22,27,32,37,42,47",
     side: Annotated[int, typer.Option("--side", help="Of the crops, in pixels.")] = 256,
-    crops: Annotated[int, typer.Option("--crops", help="Of a picture at each QP.")] = 1,
+    crops: Annotated[int, typer.Option("--crops", help="Of a picture or clip at each QP.")] = 1,
+    frames: Annotated[int, typer.Option("--frames", help="Of a clip that are coded.")] = 33,
+    period: Annotated[int, typer.Option("--period", help="Frames of a clip from one intra picture to the next.")] = 32,
     region: Annotated[int, typer.Option("--region", help="Longest side of what is coded; 0 for all.")] = 640,
     cache: Annotated[Path | None, typer.Option("--cache", help="Folder that keeps streams for the next time.")] = None,
 ) -> None:
-    """Code pictures, and keep crops before and after it: training material for filters behind a codec.
+    """Code pictures or clips, and keep crops before and after it: training material for filters behind a codec.
 
     Each crop holds decoded and original planes (4:2:0, 8 bit) and the QP. `jaxicm train configs/filter_vvc.py` learns
     from them.
@@ -95,15 +97,18 @@ def coded(
 
     from jaxicm.cli.terminal import Terminal
     from jaxicm.cli.values import parse_numbers
+    from jaxicm.media.clips import SUFFIXES
     from jaxicm.media.ffmpeg import FfmpegCodec
-    from jaxicm.media.files import atomic_write
+    from jaxicm.media.files import PICTURE_SUFFIXES, atomic_write
     from jaxicm.media.stream_cache import CachedCodec
+    from jaxicm.media.video_codec import Structure
     from jaxicm.train.coded_material import MaterialOptions, build_material
     from jaxicm.train.data import matches, select_files
 
-    options = MaterialOptions(tuple(int(qp) for qp in parse_numbers(qps, "--qps")), side, crops, region)
+    values = tuple(int(qp) for qp in parse_numbers(qps, "--qps"))
+    options = MaterialOptions(values, side, crops, region, frames, Structure(period))
     coder = FfmpegCodec(codec, preset)  # type: ignore[arg-type]  # it names the ones there are
-    files = select_files(list(map(str, folders)), ("*",))
+    files = select_files(list(map(str, folders)), ("*",), suffixes={*PICTURE_SUFFIXES, *SUFFIXES})
     held = [path for path in files if held_out and matches(path.absolute(), held_out)]
     parts = {"train": [path for path in files if path not in set(held)], "validation": held}
     out.mkdir(parents=True, exist_ok=True)
@@ -121,7 +126,7 @@ def coded(
             buffer = io.BytesIO()
             np.save(buffer, made)
             atomic_write(out / f"{name}.npy", buffer.getvalue())
-            print(f"{out / name}.npy: {len(made)} crops of {len(chosen)} pictures")
+            print(f"{out / name}.npy: {len(made)} crops of {len(chosen)} files")
 
 
 @app.command("info")

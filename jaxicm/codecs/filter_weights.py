@@ -10,21 +10,21 @@ from jaxicm.codecs.weights import ModelInfo
 from jaxicm.configuration import from_dict, to_dict
 from jaxicm.errors import InputError
 from jaxicm.models.complexity import count_parameters
-from jaxicm.models.filter import PlaneFilterConfig
+from jaxicm.models.filter_set import FilterSetConfig
 
 _KEY = "filter"
 
 
 class PlaneFilterWeights(NamedTuple):
-    """A filter of planes.
+    """One or several filters of planes.
 
     Attributes:
-      config: of the network.
-      params: of `models.filter.PlaneFilter`, numpy float32.
+      config: of the networks.
+      params: of `models.filter_set`, numpy float32.
       info: what is known about the weights.
     """
 
-    config: PlaneFilterConfig
+    config: FilterSetConfig
     params: dict[str, Any]
     info: ModelInfo
 
@@ -32,7 +32,7 @@ class PlaneFilterWeights(NamedTuple):
 def write(
     path: Path,
     params: dict[str, Any],
-    config: PlaneFilterConfig,
+    config: FilterSetConfig,
     *,
     profile: str,
     trained_on: str,
@@ -42,8 +42,8 @@ def write(
 
     Args:
       path: of the file, `.safetensors`.
-      params: of `models.filter.PlaneFilter`.
-      config: of the network.
+      params: of `models.filter_set`.
+      config: of the networks.
       profile: its name.
       trained_on: one line.
       provenance: plain data.
@@ -55,7 +55,7 @@ def write(
     description = {
         "profile": profile,
         "parameters": count_parameters(params),
-        "kmac_per_pixel": {"decode": round(config.macs_per_pixel / 1000, 2)},
+        "kmac_per_pixel": {"decode": round(config.filter.macs_per_pixel / 1000, 2)},
         "steps": 0,
         "trained_on": trained_on,
         "curve": [],
@@ -77,4 +77,4 @@ def read(path: Path) -> PlaneFilterWeights:
     if not info.is_filter:
         raise InputError(f"weights {info.name} are no filter; `jaxicm models` says what they are")
     params = weights.unflatten({key: value.astype(np.float32) for key, value in weights.part(arrays, _KEY).items()})
-    return PlaneFilterWeights(from_dict(PlaneFilterConfig, info.config[_KEY]), params, info)
+    return PlaneFilterWeights(from_dict(FilterSetConfig, info.config[_KEY]), params, info)

@@ -118,7 +118,7 @@ def encode_clip(
     costs, update = [squared_error(frames, decoded, form)], b""
     digest = NO_WEIGHTS
     if network is not None:
-        runner = PlaneFilterRunner(network.config)
+        runner = PlaneFilterRunner(network.config.filter)
         costs.append(squared_error(frames, runner.apply(network.params, decoded, form, qp), form))
         if fit is not None:
             update = _fitted(network, runner, clip, decoded, qp, fit, limit_s, progress)
@@ -175,7 +175,7 @@ def decode_clip(data: bytes, *, coder: VideoCodec | None = None, filtered: bool 
         params: Mapping[str, Any] = network.params
         if SectionKind.UPDATE in found:
             params = _updated(params, found[SectionKind.UPDATE])
-        frames = PlaneFilterRunner(network.config).apply(params, frames, form, header.quality_q4 / 16 - 1)
+        frames = PlaneFilterRunner(network.config.filter).apply(params, frames, form, header.quality_q4 / 16 - 1)
     return Clip(frames, form, rate, bool(header.flags))
 
 
@@ -243,7 +243,7 @@ def _fitted(
         return found * count / len(looked)
 
     patches = _Patches(clip.frames, decoded, form, qp)
-    loss = _loss_of(network.config)
+    loss = _loss_of(network.config.filter)
     fitted = fit_parameters(
         network.params,
         fit,

@@ -26,6 +26,8 @@ _CHROMA = {
 }  # fmt: skip
 LOSSLESS_SUFFIXES = (".y4m", ".mkv")
 """What clips are written as."""
+SUFFIXES = (".y4m", ".mkv", ".mp4", ".mov", ".webm", ".avi")
+"""By which files are known as clips where pictures could be meant as well."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def read_clip(path: Path | str, limit: int = 0) -> Clip:
     if program is None:
         raise MissingDependency("clips need ffmpeg: pip install 'jaxicm[anchors]'")
     described = _describe(program, path)
-    bits = "10le" if re.search(r"\b\w+?(?:9|1[0-6])(?:le|be)?\b.*\b\d+x\d+", described.video) else ""
+    bits = "10le" if _is_deep(described.video) else ""
     with tempfile.TemporaryDirectory(prefix="jaxicm-") as folder:
         target = Path(folder, "clip.y4m")
         words = ["-nostdin", "-hide_banner", "-y", "-v", "error", "-i", path, "-map", "0:v:0"]
@@ -94,6 +96,13 @@ class _Described:
     video: str
     full_range: bool
     notes: tuple[str, ...]
+
+
+def _is_deep(described: str) -> bool:
+    """Say whether the pixel format, the word after the codec, has more than 8 bits: yuv420p10le, p010le, gbrp12be."""
+    format_ = re.search(r"^[^,(]*(?:\([^)]*\)[^,(]*)*, (\w+)", described)
+    name = format_[1] if format_ else ""
+    return re.search(r"(?<!nv)(?:9|1[0-6]|48|64)(?:le|be)?$", name) is not None
 
 
 def _describe(program: str, path: Path | str) -> _Described:

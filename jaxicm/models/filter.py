@@ -20,6 +20,8 @@ from jaxicm.ops.space import depth_to_space, enlarge, space_to_depth
 
 QP_MIDDLE, QP_SPAN = 37.0, 10.0
 """Networks see (QP - QP_MIDDLE) / QP_SPAN."""
+SAMPLE_SCALE = 0.05
+"""Unit of a filter's output: first steps of the training move samples by a few levels, not by the whole range."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class PlaneFilter(nn.Module):
         for number in range(c.blocks):
             found = PReLU(name=f"act{number}")(_conv(c.width, 3, f"block{number}")(h))
             h = h + _conv(c.width, 1, f"mix{number}", 0.1)(found) if c.residual else found
-        more = _conv(x.shape[-1], 3, "last", 0.0)(h)
+        more = SAMPLE_SCALE * _conv(x.shape[-1], 3, "last", 0.0)(h)
         if packed:
             return luma + depth_to_space(more[..., :4], 2), chroma + more[..., 4:]
         halved = nn.avg_pool(more[..., 1:], (2, 2), (2, 2))

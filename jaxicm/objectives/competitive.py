@@ -64,16 +64,6 @@ def soft_minimum(distortions: Array, temperature: Array | float) -> Array:
     return -temperature * (jax.nn.logsumexp(-distortions / temperature, axis=0) - math.log(count))
 
 
-def usage(distortions: Array) -> Array:
-    """Return the share of the samples at which each network is the best one, `[M]`; ties go to the first.
-
-    Args:
-      distortions: `[M, B]`.
-    """
-    winners = jnp.argmin(distortions, axis=0)
-    return jnp.mean(jax.nn.one_hot(winners, distortions.shape[0]), axis=0)
-
-
 def revive(params: Any, used: Array, annealing: Annealing, key: Array) -> tuple[Any, Array]:
     """Replace networks that are hardly used by copies of the busiest one, moved a little at random.
 

@@ -12,19 +12,21 @@ LAMBDA_REFERENCE = 0.02
 
 
 class RateDistortion(NamedTuple):
-    """Terms of the loss, each `[B]`.
+    """Terms of the loss, each `[B]` but for the last.
 
     Attributes:
       loss: weighted sum of rate and distortion.
       bpp: bits per pixel.
       mse: mean squared error over the samples of a picture, values in [0, 1], whatever the distortion of the loss.
       machine: what the decoded picture costs task networks, where a codec is trained for them.
+      winners: 1 for the best of several filters and 0 for the others, `[B, M]`, where filters are trained.
     """
 
     loss: Array
     bpp: Array
     mse: Array
     machine: Array | None = None
+    winners: Array | None = None
 
 
 def rate_distortion(

@@ -95,7 +95,8 @@ class Checkpoints:
             ) from error
         optimizer = jax.tree.unflatten(jax.tree.structure(like.optimizer), list(found["optimizer"].values()))
         counters = found["counters"]
-        state = TrainState(found["params"], found["ema"], optimizer, counters["step"], counters["skipped"])
+        numbers = counters["step"], counters["skipped"], counters.get("usage")
+        state = TrainState(found["params"], found["ema"], optimizer, *numbers)
         return state, found[DATA] or {}
 
     def close(self) -> None:
@@ -107,6 +108,7 @@ def _items(state: TrainState) -> dict[str, Any]:
     # The optimiser's state is a nest of optax's own types; numbered leaves keep those out of the files.
     leaves = {f"{i:04d}": leaf for i, leaf in enumerate(jax.tree.leaves(state.optimizer))}
     counters = {"step": state.step, "skipped": state.skipped}
+    counters |= {} if state.usage is None else {"usage": state.usage}
     return {"params": state.params, "ema": state.ema, "optimizer": leaves, "counters": counters}
 
 

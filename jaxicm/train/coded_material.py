@@ -1,4 +1,4 @@
-"""Training material of filters behind a codec: crops of pictures before and after coding, at several QPs.
+"""Training material of filters behind a codec: crops of pictures and clips before and after coding, at several QPs.
 
 A crop is uint8 `[side, side, 7]`: luma and chroma as decoded, luma and chroma of the original, and the QP. Chroma of
 4:2:0 is repeated to the size of luma, so that a crop can be cut, mirrored and turned like any other (at even places);
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxicm.errors import ConfigError, InputError
+from jaxicm.media.clips import SUFFIXES, read_clip
 from jaxicm.media.pictures import as_rgb, read_picture
 from jaxicm.media.video_codec import INTRA, Structure, VideoCodec
 from jaxicm.media.yuv import PlanarFormat, Planes, to_planes
@@ -142,10 +143,11 @@ def build_material(
     warn: Callable[[str], None],
     track: Callable[[Sequence[Path]], Iterable[Path]] = iter,
 ) -> np.ndarray:
-    """Code the pictures of some files and put all crops into one array.
+    """Code the pictures and clips of some files and put all crops into one array.
 
     Args:
-      files: of pictures; broken ones and those smaller than a crop are named and left out.
+      files: of pictures or (by their suffix) clips; broken ones, clips of more than 8 bits and those smaller than a
+        crop are named and left out.
       codec: takes 4:2:0.
       options: what is made.
       warn: takes remarks.
@@ -157,12 +159,25 @@ def build_material(
     crops: list[np.ndarray] = []
     for number, file in enumerate(track(files)):
         try:
-            pixels = as_rgb(read_picture(file).pixels)
+            crops += _material(file, codec, options, number)
         except InputError as error:
             warn(f"skipped: {error}")
-            continue
-        if min(pixels.shape[:2]) < options.side:
-            warn(f"skipped: {file}: {pixels.shape[1]}x{pixels.shape[0]} pixels, smaller than a crop of {options.side}")
-            continue
-        crops += picture_material(pixels, codec, options, number)
     return np.stack(crops) if crops else np.empty((0, options.side, options.side, CHANNELS), np.uint8)
+
+
+def _material(file: Path, codec: VideoCodec, options: MaterialOptions, number: int) -> Iterator[np.ndarray]:
+    """Yield the crops of a file; raise InputError before the first one if it does not serve."""
+    if file.suffix.lower() in SUFFIXES:
+        clip = read_clip(file, options.frames)
+        if clip.form.bits != 8:
+            raise InputError(f"{file}: {clip.form.bits} bits, crops hold 8")
+        _check_size(file, clip.form.height, clip.form.width, options.side)
+        return clip_material(clip.frames, clip.form, codec, options, number)
+    pixels = as_rgb(read_picture(file).pixels)
+    _check_size(file, pixels.shape[0], pixels.shape[1], options.side)
+    return picture_material(pixels, codec, options, number)
+
+
+def _check_size(file: Path, height: int, width: int, side: int) -> None:
+    if min(height, width) < side:
+        raise InputError(f"{file}: {width}x{height} pixels, smaller than a crop of {side}")

@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +28,19 @@ def matches(path: Path, pattern: str) -> bool:
     return bool(numbers) and int(numbers[-1]) % int(divisor) == 0
 
 
-def select_files(folders: Sequence[str], include: Sequence[str], exclude: Sequence[str] = ()) -> list[Path]:
+def select_files(
+    folders: Sequence[str],
+    include: Sequence[str],
+    exclude: Sequence[str] = (),
+    suffixes: Collection[str] = PICTURE_SUFFIXES,
+) -> list[Path]:
     """List the pictures of folders that patterns select.
 
     Args:
         folders: searched recursively.
         include: at least one of these patterns must fit.
         exclude: none of these may fit.
+        suffixes: of files that are looked at, in small letters.
 
     Returns:
         Files, sorted inside each folder.
@@ -46,7 +52,7 @@ def select_files(folders: Sequence[str], include: Sequence[str], exclude: Sequen
     for folder in map(Path, folders):
         if not folder.is_dir():
             raise ConfigError(f"{folder}: no such folder of pictures; check --data or data.folders")
-        inside = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+        inside = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes)
         for path in inside:
             chosen = any(matches(path.absolute(), pattern) for pattern in include)
             if chosen and not any(matches(path.absolute(), pattern) for pattern in exclude):

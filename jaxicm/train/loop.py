@@ -171,7 +171,7 @@ def _run_steps(
     config, step = corpus.config, int(state.step)
     first, points = step, point_steps(config.machine, config.steps)
     queue: deque[dict[str, jax.Array]] = deque()
-    window: list[dict[str, float]] = []
+    window: list[dict[str, np.ndarray]] = []
     logged_at, clock = time.monotonic(), _Clock(config, begun)
     reason = "done"
 
@@ -181,7 +181,7 @@ def _run_steps(
         clock.saved()
 
     def finish(metrics: dict[str, jax.Array]) -> None:
-        window.append({key: float(value) for key, value in metrics.items()})
+        window.append({key: np.asarray(value) for key, value in metrics.items()})
         if window[-1]["skipped"] >= config.max_skipped:
             at = step - len(queue)
             last = "there is no checkpoint" if checkpoints.latest is None else f"last checkpoint {checkpoints.latest}"
@@ -237,7 +237,7 @@ def _run_steps(
     log.event("stop", step, {"reason": reason, "steps": step - first, "time_s": round(time.monotonic() - begun, 1)})
 
 
-def summary(window: Sequence[dict[str, float]]) -> dict[str, float]:
+def summary(window: Sequence[dict[str, np.ndarray]]) -> dict[str, Any]:
     """Average the metrics of several steps; those of skipped steps do not count.
 
     Args:
@@ -245,13 +245,16 @@ def summary(window: Sequence[dict[str, float]]) -> dict[str, float]:
 
     Returns:
       Means of loss, bpp, gradient_norm and, of a codec for machines, machine; PSNR in dB of the mean squared error, the
-      last learning rate, and how many steps were skipped.
+      last learning rate, how many steps were skipped and, of several filters, the last usage.
     """
     counted = [metrics for metrics in window if not metrics["skipped"]]
-    result: dict[str, float] = {"skipped": len(window) - len(counted), "learning_rate": window[-1]["learning_rate"]}
+    last = window[-1]
+    result: dict[str, Any] = {"skipped": len(window) - len(counted), "learning_rate": float(last["learning_rate"])}
     if counted:
         mean = {key: float(np.mean([metrics[key] for metrics in counted])) for key in counted[0]}
         kept = ("loss", "bpp", "mse", "machine", "gradient_norm")
         result = {key: mean[key] for key in kept if key in mean} | result
         result["psnr"] = float(-10 * np.log10(max(mean["mse"], 1e-10)))
+    if "usage" in last and last["usage"].size > 1:
+        result["usage"] = [round(float(share), 3) for share in last["usage"]]
     return result

@@ -10,12 +10,13 @@ import numpy as np
 from jaxicm.codecs import weights
 from jaxicm.entropy.pixel_widening import widen
 from jaxicm.errors import ConfigError
-from jaxicm.models import filter, image, lossless
+from jaxicm.models import filter_set, image, lossless
 from jaxicm.models.deepening import deepen
 from jaxicm.models.lossless import LosslessConfig
 from jaxicm.train.checkpoints import load_parameters
 from jaxicm.train.config import TrainConfig, load_run_config
 from jaxicm.train.corpus import Corpus
+from jaxicm.train.filter import FilterTraining
 
 _STATISTICS_CROPS = 1024
 
@@ -41,7 +42,9 @@ def start_parameters(config: TrainConfig, corpus: Corpus) -> dict[str, Any]:
         found = read_parameters(Path(config.init))
         if config.lossless is not None and "pixels" in found:
             found = _widened(found, config, params)
-        elif config.lossless is None and config.filter is None and config.model.res8 is None:
+        elif config.filter is not None:
+            found = _spread(found, config.filter)
+        elif config.lossless is None and config.model.res8 is None:
             found = deepen(found, params)
         return _checked(config.init, found, params)
     if config.start == "statistics" and config.lossless is None and config.filter is None:
@@ -55,7 +58,7 @@ def random_parameters(config: TrainConfig) -> dict[str, Any]:
     if config.lossless is not None:
         return lossless.initial_parameters(config.lossless.model, config.seed)
     if config.filter is not None:
-        return filter.initial_parameters(config.filter.model, config.seed)
+        return filter_set.initial_parameters(config.filter.model, config.seed)
     return image.initial_parameters(config.model, config.seed)
 
 
@@ -68,10 +71,20 @@ def read_parameters(path: Path) -> dict[str, Any]:
     if path.is_dir():
         return load_parameters(path)[0]
     if path.suffix == ".safetensors" and path.is_file():
-        from jaxicm.codecs.weights import load_trainable
+        from jaxicm.codecs import filter_weights
+        from jaxicm.codecs.weights import load_trainable, read_info
 
-        return load_trainable(path)
+        return filter_weights.read(path).params if read_info(path).is_filter else load_trainable(path)
     raise ConfigError(f"init: {path} is neither a run folder nor a .safetensors file; check the path")
+
+
+def _spread(found: dict[str, Any], training: FilterTraining) -> dict[str, Any]:
+    """Make a set of filters of one, moved apart a little so that they can compete; a set stays what it is."""
+    single = np.ndim(found["first"]["bias"]) == 1
+    if not single or training.model.count == 1:
+        return found
+    apart = 0.0 if training.assignment == "ranges" else training.annealing.noise
+    return filter_set.spread(found, training.model, apart)
 
 
 def _widened(found: dict[str, Any], config: TrainConfig, start: dict[str, Any]) -> dict[str, Any]:

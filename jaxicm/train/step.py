@@ -18,7 +18,7 @@ from jaxicm.objectives.rate_distortion import RateDistortion, rate_distortion
 from jaxicm.tasks.targets import Targets
 from jaxicm.train.annotations import Labelled
 from jaxicm.train.config import TrainConfig
-from jaxicm.train.filter import filter_loss
+from jaxicm.train.filter import USAGE_DECAY, filter_loss, revived
 from jaxicm.train.frozen import WithNetworks, machine_look, placed_networks
 from jaxicm.train.lossless import lossless_loss
 from jaxicm.train.machine import Look, machine_loss, without_labels
@@ -44,6 +44,8 @@ class TrainState(NamedTuple):
       optimizer: its state.
       step: int32, steps done.
       skipped: int32, steps in a row up to now whose loss or gradient was not finite.
+      usage: running average of the share of the crops at which each of several filters is the best one, `[M]`; None
+        where no filters are trained.
     """
 
     params: Any
@@ -51,6 +53,7 @@ class TrainState(NamedTuple):
     optimizer: Any
     step: Array
     skipped: Array
+    usage: Array | None = None
 
 
 def start_state(config: TrainConfig, params: Any) -> TrainState:
@@ -58,7 +61,9 @@ def start_state(config: TrainConfig, params: Any) -> TrainState:
     # Buffers that are donated must not be shared, so the average is a copy.
     average = jax.tree.map(jnp.copy, params)
     zero = jnp.zeros((), jnp.int32)
-    return TrainState(params, average, make_optimizer(config.optimizer).init(params), zero, jnp.copy(zero))
+    count = 0 if config.filter is None else config.filter.model.count
+    shares = jnp.full(count, 1 / count) if count else None
+    return TrainState(params, average, make_optimizer(config.optimizer).init(params), zero, jnp.copy(zero), shares)
 
 
 def draw_qualities(config: TrainConfig, key: Array) -> Array:
@@ -89,7 +94,7 @@ def compute_loss(
     key: Array,
     surrogate: Surrogate = ROUNDED,
     *,
-    vary: bool = False,
+    done: Array | None = None,
     look: Look | None = None,
 ) -> tuple[RateDistortion, Array]:
     """Run the model on crops.
@@ -101,16 +106,17 @@ def compute_loss(
       quality: `[B]` in [1, 100].
       key: of the noise, if the surrogate or the probability model has any.
       surrogate: what stands for rounding; by default what the file will hold.
-      vary: crops as the training of a lossless codec does; for a filter, do not round what it makes.
+      done: share of the training that is done; without, what is measured is as in a file, and nothing varies by
+        chance.
       look: of task networks, for a codec for machines.
 
     Returns:
       The terms of the loss and the decoded pictures float32 `[B, H, W, 3]`.
     """
     if config.lossless is not None:
-        return lossless_loss(config.lossless, params, crops, key, vary=vary)
+        return lossless_loss(config.lossless, params, crops, key, vary=done is not None)
     if config.filter is not None:
-        return filter_loss(config.filter, params, crops, rounded=not vary)
+        return filter_loss(config.filter, params, crops, done=done)
     x = crops.astype(jnp.float32) / 255
     model = ImageModel(config.model, config.remat)
     with bfloat16_convolutions(config.precision == "bfloat16"):
@@ -139,6 +145,7 @@ def compute_gradient(
     surrogate: Surrogate,
     mesh: Mesh | None,
     look: Look | None = None,
+    done: Array | float = 1.0,
 ) -> tuple[dict[str, Array], Any]:
     """Compute the mean loss of a batch and its gradient, in `accumulate` parts one after the other.
 
@@ -151,10 +158,11 @@ def compute_gradient(
       surrogate: what stands for rounding.
       mesh: of the devices, if there are several.
       look: of task networks, for a codec for machines.
+      done: share of the training that is done.
 
     Returns:
-      Means over the batch ("loss", "bpp", "mse", and "machine" of a codec for machines) and the gradient, a tree like
-      `params`.
+      Means over the batch ("loss", "bpp", "mse", "machine" of a codec for machines, "winners" `[M]` of filters) and the
+      gradient, a tree like `params`.
     """
     targets = None if look is None else look.targets
 
@@ -164,8 +172,8 @@ def compute_gradient(
         if config.trained:  # what is not trained has no backward pass
             params = {k: v if k in config.trained else jax.lax.stop_gradient(v) for k, v in params.items()}
         looking = None if look is None else look._replace(targets=targets)
-        terms, _ = compute_loss(config, params, crops, quality, key, surrogate, vary=True, look=looking)
-        means = {name: term.mean() for name, term in terms._asdict().items() if term is not None}
+        terms, _ = compute_loss(config, params, crops, quality, key, surrogate, done=jnp.asarray(done), look=looking)
+        means = {name: term.mean(axis=0) for name, term in terms._asdict().items() if term is not None}
         return means["loss"], means
 
     gradient_of = jax.grad(mean_loss, has_aux=True)
@@ -189,6 +197,8 @@ def compute_gradient(
     zeros = jax.tree.map(jnp.zeros_like, params)
     names = ("loss", "bpp", "mse", *(() if look is None else ("machine",)))
     start = ({name: jnp.zeros(()) for name in names}, zeros)
+    if config.filter is not None:
+        start[0]["winners"] = jnp.zeros(config.filter.model.count)
     rows = (divide(crops), divide(quality), jax.random.split(key, parts), jax.tree.map(divide, targets))
     total, _ = jax.lax.scan(add, start, rows)
     return total
@@ -214,15 +224,16 @@ def train_step(
       networks: parameters of the task networks, for a codec for machines.
 
     Returns:
-      The state after it, and scalars: loss, bpp, mse, learning_rate, gradient_norm, skipped, and machine of a codec for
-      machines.
+      The state after it, and scalars: loss, bpp, mse, learning_rate, gradient_norm, skipped, machine of a codec for
+      machines, and of filters usage `[M]`.
     """
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     crop_key, quality_key, noise_key = jax.random.split(key, 3)
     crops = draw_crops(config, data, crop_key, mesh)
     quality = draw_qualities(config, quality_key)
     surrogate, look = surrogate_at(config, state.step), machine_look(config, networks, data, state.step)
-    means, gradient = compute_gradient(config, state.params, crops, quality, noise_key, surrogate, mesh, look)
+    done = jnp.clip(state.step / config.steps, 0.0, 1.0)
+    means, gradient = compute_gradient(config, state.params, crops, quality, noise_key, surrogate, mesh, look, done)
     norm = global_norm(gradient)
     finite = jnp.isfinite(means["loss"]) & jnp.isfinite(norm)
     rate = learning_rate(config.optimizer, config.steps, state.step)
@@ -236,7 +247,12 @@ def train_step(
     ema = jax.tree.map(lambda e, p: decay * e + (1 - decay) * p, state.ema, params)
     params, ema, optimizer = keep((params, ema, optimizer), (state.params, state.ema, state.optimizer))
     skipped = jnp.where(finite, 0, state.skipped + 1)
-    new = TrainState(params, ema, optimizer, state.step + 1, skipped)
+    shares = state.usage
+    if config.filter is not None and shares is not None:
+        shares = USAGE_DECAY * shares + (1 - USAGE_DECAY) * means.pop("winners")
+        params, ema, shares = revived(config.filter, params, ema, shares, jax.random.fold_in(noise_key, 1))
+        means["usage"] = shares
+    new = TrainState(params, ema, optimizer, state.step + 1, skipped, shares)
     return new, means | {"learning_rate": rate, "gradient_norm": norm, "skipped": skipped}
 
 

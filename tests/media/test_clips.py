@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxicm.errors import InputError, OptionError
+from jaxicm.media import clips
 from jaxicm.media.clips import Clip, parse_y4m, read_clip, write_clip, y4m
 from jaxicm.media.ffmpeg import programs
 from jaxicm.media.yuv import PlanarFormat, Planes
@@ -108,3 +109,19 @@ def test_damaged_files_are_named(data):
 def test_a_file_without_marks_is_of_limited_range():
     clip = parse_y4m(GOOD.replace(b" XCOLORRANGE=LIMITED", b""), "x")
     assert isinstance(clip, Clip) and not clip.full_range and clip.rate == 24
+
+
+@pytest.mark.parametrize(
+    ("described", "deep"),
+    [
+        ("h264 (High 4:4:4 Predictive), yuv420p(tv, bt709/unknown/unknown, progressive), 416x240, 25 fps", False),
+        ("hevc (Main 10) (hev1 / 0x31766568), yuv420p10le(tv, bt2020nc/bt2020/smpte2084), 1920x1080, 24 fps", True),
+        ("prores (HQ) (apch / 0x68637061), yuv422p10le(bt709, progressive), 1280x720", True),
+        ("rawvideo (NV12 / 0x3231564E), nv12, 64x64", False),
+        ("hevc, p010le(tv), 64x64", True),
+        ("ffv1 (FFV1 / 0x31564646), gray16le, 64x64", True),
+        ("mjpeg (Baseline), yuvj420p(pc, bt470bg/unknown/unknown), 64x64", False),
+    ],
+)
+def test_the_bits_of_a_clip_are_those_of_its_pixel_format(described, deep):
+    assert clips._is_deep(described) == deep

@@ -99,6 +99,6 @@ def test_the_command_line_codes_pictures_and_holds_some_out(tmp_path: Path, phot
     words = ["dataset", "coded", str(tmp_path), "--out", str(tmp_path / "out"), "--validation-pattern", "*%3"]
     done = CliRunner().invoke(app, [*words, "--qps", "20,30", "--side", "32", "--region", "64", "--crops", "3"])
     assert done.exit_code == 0, done.output
-    assert "12 crops of 2 pictures" in done.output and "6 crops of 1 pictures" in done.output
+    assert "12 crops of 2 files" in done.output and "6 crops of 1 files" in done.output
     assert np.load(tmp_path / "out" / "train.npy").shape == (12, 32, 32, CHANNELS)
     assert np.load(tmp_path / "out" / "validation.npy").shape == (6, 32, 32, CHANNELS)
