@@ -13,10 +13,11 @@ from jaxicm.errors import JaxicmError
 from jaxicm.media.clips import read_clip, write_clip
 from jaxicm.media.ffmpeg import FfmpegCodec
 from jaxicm.media.yuv import PlanarFormat
-from jaxicm.models.filter import PlaneFilterConfig, initial_parameters
+from jaxicm.models.filter import PlaneFilterConfig
+from jaxicm.models.filter_set import FilterSetConfig, initial_parameters
 
 FORM = PlanarFormat(48, 80)
-CONFIG = PlaneFilterConfig(width=8, blocks=1)
+CONFIG = FilterSetConfig(PlaneFilterConfig(width=8, blocks=1))
 
 
 @pytest.fixture

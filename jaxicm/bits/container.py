@@ -32,7 +32,7 @@ from .varint import read_uvarint, write_uvarint
 
 MAGIC = b"\x8aJIC\r\n"
 FORMAT_VERSION = 1
-CODECS = {"image": 1, "lossless": 2, "filtered": 3}
+CODECS = {"image": 1, "lossless": 2, "filtered": 3, "filtered_picture": 4}
 """Codec names and their numbers in the file."""
 COLOURS = {"srgb": 0}
 """Colour spaces and their numbers in the file."""
@@ -58,6 +58,7 @@ class SectionKind(enum.IntEnum):
     STREAM = 5  # an elementary stream of a conventional codec
     CLIP = 6  # which codec, how many frames, their rate
     UPDATE = 7  # changes of a network's parameters
+    MAP = 8  # which filter each block of a picture has
 
 
 _KINDS = frozenset(SectionKind)

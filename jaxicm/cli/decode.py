@@ -1,4 +1,4 @@
-"""`jaxicm decode`: compressed files in, pictures out."""
+"""`jaxicm decode`: compressed files in, pictures and clips out."""
 
 import time
 from pathlib import Path
@@ -15,12 +15,16 @@ if TYPE_CHECKING:
 def decode(
     paths: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT... OUTPUT", help="Files or folders, then a picture or folder; - is a pipe."),
+        typer.Argument(
+            metavar="INPUT... OUTPUT", help="Files or folders, then a picture, clip or folder; - is a pipe."
+        ),
     ],
     out_dir: Annotated[
         Path | None, typer.Option("--out-dir", help="Folder for the outputs; all paths are inputs then.")
     ] = None,
-    suffix: Annotated[str, typer.Option("--suffix", help="Picture format where the output is a folder.")] = ".png",
+    suffix: Annotated[
+        str, typer.Option("--suffix", help="Format of pictures or clips where the output is a folder.")
+    ] = ".png",
     model: Annotated[
         str | None, typer.Option("--model", help="Weight file, for files made with weights outside the zoo.")
     ] = None,
@@ -32,20 +36,34 @@ def decode(
     The suffix of the output chooses the format (PNG, TIFF, WebP, BMP and PPM without loss; JPEG and AVIF with); -
     writes PNG. Alpha and 16 bits of files made with --lossless are kept, or refused by a format that cannot hold them.
     An existing output is replaced only when the new one is complete.
+
+    Files of `jaxicm video encode` become clips, .y4m or .mkv, without further loss.
     """
     from jaxicm.cli.encode import FILE_SUFFIX
     from jaxicm.cli.jobs import Job, plan_jobs, run_jobs
     from jaxicm.cli.terminal import Terminal
+    from jaxicm.cli.video import decode_to_clip
+    from jaxicm.errors import OptionError
+    from jaxicm.media.clips import LOSSLESS_SUFFIXES
     from jaxicm.media.exact_pictures import write_exact
     from jaxicm.media.files import read_bytes
     from jaxicm.media.pictures import FORMATS, LOSSY_FORMATS, picture_format, write_picture
 
     suffix = suffix if suffix.startswith(".") else f".{suffix}"
-    jobs = plan_jobs(paths, out_dir, reads={FILE_SUFFIX}, writes=FORMATS, what="compressed file", suffix=suffix)
-    formats = {job: picture_format(job.target) for job in jobs}  # an unknown suffix is told before any work
+    writes = {*FORMATS, *LOSSLESS_SUFFIXES}
+    jobs = plan_jobs(paths, out_dir, reads={FILE_SUFFIX}, writes=writes, what="compressed file", suffix=suffix)
+    clips = {job for job in jobs if Path(job.target).suffix.lower() in LOSSLESS_SUFFIXES}
+    formats = {job: picture_format(job.target) for job in jobs if job not in clips}  # unknown ones are told before work
 
     def work(job: Job, terminal: Terminal) -> str:
         data = read_bytes(job.source)
+        if holds_clip(data, job.target, job in clips):
+            if model is not None or decoder is not None:
+                raise OptionError(
+                    f"{job.source} holds a clip, which takes no --model or --decoder; leave that out (a filter that is "
+                    "not installed is found in the folder that JAXICM_MODELS names)"
+                )
+            return decode_to_clip(data, Path(job.target))
         start = time.perf_counter()
         pixels, icc, lossless = decode_bytes(data, model, decoder)
         (write_exact if lossless else write_picture)(job.target, pixels, icc=icc)
@@ -55,6 +73,30 @@ def decode(
         return f"{job.target}: {pixels.shape[1]}x{pixels.shape[0]}, {seconds:.2f} s"
 
     run_jobs(jobs, work, verb="decoding", no_clobber=no_clobber)
+
+
+def holds_clip(data: bytes, target: str, as_clip: bool) -> bool:
+    """Say whether a file holds a clip.
+
+    Args:
+        data: the file.
+        target: where its contents are to go.
+        as_clip: the target is a clip.
+
+    Raises:
+        FileFormatError: it is damaged or none of ours.
+        InputError: it holds a clip and the target is a picture, or the other way round.
+    """
+    from jaxicm.bits.container import unpack
+    from jaxicm.errors import InputError
+    from jaxicm.media.clips import LOSSLESS_SUFFIXES
+
+    is_clip = unpack(data)[0].codec == "filtered"
+    if is_clip and not as_clip:
+        raise InputError(f"this file holds a clip, {target} is none; name {' or '.join(LOSSLESS_SUFFIXES)} as output")
+    if as_clip and not is_clip:
+        raise InputError(f"this file holds a picture, {target} is a clip; name .png or another picture as output")
+    return is_clip
 
 
 def decode_bytes(data: bytes, model: str | None, decoder: str | None = None) -> "tuple[np.ndarray, bytes | None, bool]":
@@ -76,7 +118,16 @@ def decode_bytes(data: bytes, model: str | None, decoder: str | None = None) -> 
     header, sections = container.unpack(data)  # a damaged file is told before JAX starts
     if decoder is not None and header.codec == "lossless":
         raise OptionError("--decoder is for files with loss; a lossless file holds every sample, leave it out")
+    if decoder is not None and header.codec == "filtered_picture":
+        raise OptionError("--decoder is for files of learned codecs; this one is a conventional codec's, leave it out")
     wanted = {} if decoder is None else {"decoder": decoder}
-    pixels = jaxicm.decode(data, **wanted) if model is None else jaxicm.load(model).decode(data, **wanted)
+    if model is None:
+        pixels = jaxicm.decode(data, **wanted)
+    elif header.codec == "filtered_picture":
+        from jaxicm.codecs import filter_weights, filtered_picture, zoo
+
+        pixels = filtered_picture.decode_picture(data, network=filter_weights.read(zoo.find(model)))
+    else:
+        pixels = jaxicm.load(model).decode(data, **wanted)
     icc = [section.payload for section in sections if section.kind == container.SectionKind.ICC]
     return pixels, bytes(icc[0]) if icc else None, header.codec == "lossless"

@@ -86,8 +86,29 @@ def encode(
         typer.Option(
             "--model",
             help=f"Name from `jaxicm models`, or a weight file; by default {DEFAULT_MODEL},"
-            f" with --lossless {DEFAULT_LOSSLESS_MODEL}. A lossless one implies --lossless.",
+            f" with --lossless {DEFAULT_LOSSLESS_MODEL}. A lossless one implies --lossless. With --codec the filters.",
         ),
+    ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            "--codec", metavar="vvc|hevc|av1", help="In place of a learned codec: one of ffmpeg, and a filter."
+        ),
+    ] = None,
+    qp: Annotated[
+        int | None, typer.Option("--qp", help="With --codec: larger for a smaller file (default 32).")
+    ] = None,
+    filter_: Annotated[
+        str | None,
+        typer.Option(
+            "--filter",
+            metavar="content|plain|none",
+            help="With --codec: a filter of a set for each block (default), a single filter where it pays, or none.",
+        ),
+    ] = None,
+    block: Annotated[
+        int | None,
+        typer.Option("--block", help="With --codec: side of a block (default 128); 0 for one filter a picture."),
     ] = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out-dir", help="Folder for the outputs; all paths are inputs then.")
@@ -112,6 +133,9 @@ def encode(
 
     --for machine takes installed weights that were trained for detectors, or fast; adapting to detectors (--effort)
     needs the weights of task networks in the folder that JAXICM_TASKS names.
+
+    With --codec the file holds the stream of a conventional codec, which `jaxicm extract` takes out, and which of
+    several filters each block has; whatever does not pay is left out.
     """
     from jaxicm.cli.jobs import plan_jobs, run_jobs
     from jaxicm.cli.model_kind import wants_lossless
@@ -128,11 +152,30 @@ def encode(
         raise OptionError(f"--for must be {' or '.join(VIEWERS)}, got {viewer!r}")
     if viewer != "people":
         given["--for"] = viewer
-        if model is not None:
+        if model is not None and codec is None:
             raise OptionError(
                 f"--for {viewer} and --model exclude each other; `jaxicm models` says what weights are for"
             )
-    if wants_lossless(lossless, model, [name for name, value in given.items() if value is not None]):
+    conventional = {"--qp": qp, "--filter": filter_, "--block": block}
+    if codec is not None:
+        from jaxicm.cli.encode_conventional import conventional_work
+
+        given |= {"--lossless": lossless or None, "--effort": effort or None, "--keep-rgb": keep_rgb or None}
+        others = [name for name, value in given.items() if value is not None and name != "--background"]
+        work = conventional_work(
+            codec,
+            qp=qp,
+            filter_=filter_,
+            model=model,
+            block=block,
+            background=parse_colour(background or DEFAULT_BACKGROUND),
+            verify=verify,
+            others=others,
+        )
+    elif any(value is not None for value in conventional.values()):
+        name = next(name for name, value in conventional.items() if value is not None)
+        raise OptionError(f"{name} goes with --codec; leave it out or add --codec vvc")
+    elif wants_lossless(lossless, model, [name for name, value in given.items() if value is not None]):
         work = _lossless_work(model or DEFAULT_LOSSLESS_MODEL, verify, effort, keep_rgb)
     else:
         if keep_rgb:
@@ -188,14 +231,14 @@ def _lossy_work(
         return found if decoder is None else found.for_viewer(decoder)
 
     def work(job: "Job", terminal: "Terminal") -> str:
-        picture = read_picture(_read(job), background=background, name=source_name(job.source))
-        _tell(job, picture.notes, terminal)
+        picture = read_picture(read_input(job), background=background, name=source_name(job.source))
+        tell(job, picture.notes, terminal)
         start = time.perf_counter()
-        icc, progress = _kept_profile(picture.icc), terminal.show_adapting
+        icc, progress = kept_profile(picture.icc), terminal.show_adapting
         result = codec().encode_detail(picture.pixels, **target, **options, verify=verify, icc=icc, progress=progress)
         write_bytes(job.target, result.data)
         seconds = time.perf_counter() - start
-        parts = [_size(result.data, picture.pixels), f"quality {result.quality:g}"]
+        parts = [size_text(result.data, picture.pixels), f"quality {result.quality:g}"]
         if result.adapted is not None:
             start, cost = result.adapted.start, result.adapted.cost
             parts.append(cost_change(cost / start if start else 1.0))
@@ -204,7 +247,7 @@ def _lossy_work(
                 terminal.note(f"{job.source}: {text}")
         if result.reconstruction is not None:
             parts.append(f"PSNR {measure_psnr(picture.pixels, result.reconstruction):.2f} dB")
-        return _line(job, parts, verify, picture.pixels, seconds)
+        return result_line(job, parts, verify, picture.pixels, seconds)
 
     return work
 
@@ -221,25 +264,29 @@ def _lossless_work(model: str, verify: bool, effort: int, keep_rgb: bool) -> "Ca
         return cast("LosslessCodec", jaxicm.load(model))
 
     def work(job: "Job", terminal: "Terminal") -> str:
-        picture = read_exact(_read(job), name=source_name(job.source))
-        _tell(job, picture.notes, terminal)
+        picture = read_exact(read_input(job), name=source_name(job.source))
+        tell(job, picture.notes, terminal)
         start = time.perf_counter()
-        icc, progress = _kept_profile(picture.icc), terminal.show_fitting
+        icc, progress = kept_profile(picture.icc), terminal.show_fitting
         result = codec().encode_detail(
             picture.samples, effort=effort, keep_rgb=keep_rgb, verify=verify, icc=icc, progress=progress
         )
         write_bytes(job.target, result.data)
         seconds = time.perf_counter() - start
-        parts = [_size(result.data, picture.samples), f"{8 * len(result.data) / picture.samples.size:.4f} bpsp"]
+        parts = [size_text(result.data, picture.samples), f"{8 * len(result.data) / picture.samples.size:.4f} bpsp"]
         parts += [f"colours from {result.origin}"] if result.origin else []
         parts += [] if result.mode == "learned" else [f"mode {result.mode}"]
-        return _line(job, parts, verify, picture.samples, seconds)
+        return result_line(job, parts, verify, picture.samples, seconds)
 
     return work
 
 
-def _read(job: "Job") -> bytes:
-    """Read an input, and refuse one that is compressed already."""
+def read_input(job: "Job") -> bytes:
+    """Read an input.
+
+    Raises:
+        InputError: it cannot be read, or is compressed already.
+    """
     from jaxicm.bits.container import MAGIC
     from jaxicm.errors import InputError
     from jaxicm.media.files import read_bytes
@@ -250,23 +297,27 @@ def _read(job: "Job") -> bytes:
     return data
 
 
-def _tell(job: "Job", notes: tuple[str, ...], terminal: "Terminal") -> None:
+def tell(job: "Job", notes: tuple[str, ...], terminal: "Terminal") -> None:
+    """Print remarks about an input."""
     for note in notes:
         terminal.note(f"{job.source}: {note}")
 
 
-def _kept_profile(icc: bytes | None) -> bytes | None:
+def kept_profile(icc: bytes | None) -> bytes | None:
+    """Return the profile that a file carries: none of sRGB."""
     from jaxicm.media.colour_profile import is_srgb
 
     return None if is_srgb(icc) else icc  # a file without a profile is sRGB
 
 
-def _size(data: bytes, samples: "np.ndarray") -> str:
+def size_text(data: bytes, samples: "np.ndarray") -> str:
+    """Say how large a file is, in bytes and bits per pixel."""
     height, width = samples.shape[:2]
     return f"{len(data):,} bytes, {8 * len(data) / (height * width):.4f} bpp"
 
 
-def _line(job: "Job", parts: list[str], verified: bool, samples: "np.ndarray", seconds: float) -> str:
+def result_line(job: "Job", parts: list[str], verified: bool, samples: "np.ndarray", seconds: float) -> str:
+    """Return the line that is printed about a picture that was encoded."""
     height, width = samples.shape[:2]
     parts = parts + (["verified"] if verified else [])
     return f"{job.target}: {', '.join(parts)}, {width}x{height}, {seconds:.2f} s"

@@ -27,7 +27,8 @@ def evaluate(
     codec: Annotated[
         str,
         typer.Argument(
-            help="Name from `jaxicm models`, a weight file, a folder of operating points, or jpeg, vvc, ..."
+            help="Name from `jaxicm models`, a weight file, a folder of operating points, jpeg, vvc, ..., or"
+            " vvc+FILTERS[:BLOCK]: vvc+filter_content, vvc+FILE.safetensors:0, vvc+none."
         ),
     ],
     folder: Annotated[list[Path], typer.Argument(help="Pictures or folders of pictures.")],
@@ -114,7 +115,7 @@ def evaluate(
     adaptation = Adaptation(how, objective, stages.stem if stages is not None else "") if how else None
     _check_out(out, overwrite)
     pictures = survey(folder, known_as)
-    item = subject(codec, fresh=fresh, adaptation=adaptation)
+    item = subject(codec, fresh=fresh, adaptation=adaptation, kept=keep)
     for setting in wanted or ():
         item.check(setting)
     journal_path = None

@@ -18,11 +18,37 @@ def info(
     data = read_bytes(file)
     with naming(source_name(file)):
         description = describe(data)
+        if found := conventional(data):
+            description["contents"] = found
     if as_json:
         print_json(description)
         return
     for line in outline(description):
         print(line)
+
+
+def conventional(data: bytes) -> dict[str, str | int]:
+    """Say what the header and sections of a file of a conventional codec mean; of others nothing.
+
+    Args:
+        data: the file.
+
+    Returns:
+        QP and filter, of a picture also codec and blocks; empty for a file of a learned codec.
+
+    Raises:
+        FileFormatError: they mean nothing.
+    """
+    from jaxicm.bits.container import unpack
+
+    header, _ = unpack(data)
+    if header.codec == "filtered_picture":
+        from jaxicm.codecs import filtered_picture
+
+        return filtered_picture.describe(data)
+    if header.codec == "filtered":
+        return {"qp": header.quality_q4 // 16 - 1, "filter": header.weights.hex() if any(header.weights) else "none"}
+    return {}
 
 
 def outline(value: object, name: str = "", depth: int = 0) -> list[str]:

@@ -1,4 +1,4 @@
-"""`jaxicm video` and `jaxicm extract`: clips in, small files out, and back; the conventional stream inside."""
+"""`jaxicm video` and `jaxicm extract`: clips in, small files out, and back; the conventional stream inside a file."""
 
 import time
 from pathlib import Path
@@ -96,28 +96,57 @@ def decode(
     unfiltered: Annotated[bool, typer.Option("--unfiltered", help="Show what any decoder of the codec shows.")] = False,
 ) -> None:
     """Decode a clip."""
-    from jaxicm.codecs.filtered_clip import decode_clip
     from jaxicm.errors import OptionError
-    from jaxicm.media.clips import LOSSLESS_SUFFIXES, write_clip
+    from jaxicm.media.clips import LOSSLESS_SUFFIXES
     from jaxicm.media.files import read_bytes
 
     if target.suffix.lower() not in LOSSLESS_SUFFIXES:
         raise OptionError(f"{target}: clips are written as {' or '.join(LOSSLESS_SUFFIXES)} (lossless)")
+    print(decode_to_clip(read_bytes(source), target, filtered=not unfiltered))
+
+
+def decode_to_clip(data: bytes, target: Path, *, filtered: bool = True) -> str:
+    """Decode a file of `jaxicm video encode` and write the clip.
+
+    Args:
+        data: the file.
+        target: of a suffix of `media.clips.LOSSLESS_SUFFIXES`.
+        filtered: apply the filter that the file names.
+
+    Returns:
+        The line to print.
+    """
+    from jaxicm.codecs.filtered_clip import decode_clip
+    from jaxicm.media.clips import write_clip
+
     begin = time.perf_counter()
-    clip = decode_clip(read_bytes(source), filtered=not unfiltered)
+    clip = decode_clip(data, filtered=filtered)
     write_clip(target, clip.frames, clip.form, clip.rate, full_range=clip.full_range)
     seconds = time.perf_counter() - begin
-    print(f"{target}: {len(clip.frames)} frames of {clip.form.width}x{clip.form.height}, {seconds:.1f} s")
+    return f"{target}: {len(clip.frames)} frames of {clip.form.width}x{clip.form.height}, {seconds:.1f} s"
 
 
 def extract(
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="A file of `jaxicm video encode`.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A file of `jaxicm video encode` or `jaxicm encode --codec`.")
+    ],
     target: Annotated[Path, typer.Argument(metavar="STREAM", help="Elementary stream to write: .vvc, .hevc, .obu.")],
 ) -> None:
-    """Write the conventional stream of a clip, which any decoder of that codec plays (without the filter)."""
-    from jaxicm.codecs.filtered_clip import extract_stream
+    """Write the conventional stream of a file, which any decoder of that codec plays (without the filter)."""
+    from jaxicm.bits.container import unpack
+    from jaxicm.cli.jobs import naming
+    from jaxicm.codecs import filtered_clip, filtered_picture
+    from jaxicm.errors import InputError
     from jaxicm.media.files import atomic_write, read_bytes
 
-    stream, name = extract_stream(read_bytes(source))
+    data = read_bytes(source)
+    with naming(str(source)):
+        codec = unpack(data)[0].codec
+        if codec == filtered_picture.CODEC_NAME:
+            stream, name = filtered_picture.extract_stream(data)
+        elif codec == filtered_clip.CODEC_NAME:
+            stream, name = filtered_clip.extract_stream(data)
+        else:
+            raise InputError("this file holds no stream of a conventional codec; `jaxicm decode` makes a picture of it")
     atomic_write(target, stream)
     print(f"{target}: {len(stream):,} bytes of {name.upper()}")

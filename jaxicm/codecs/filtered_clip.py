@@ -111,6 +111,8 @@ def encode_clip(
       MissingDependency: the codec is not installed.
       InputError: frames of another format.
     """
+    if network is not None and network.config.count > 1:
+        raise InputError(f"weights {network.info.name} are a set of filters for pictures; a clip takes a single one")
     coder = coder or FfmpegCodec(name, PRESETS[name])
     form, frames = clip.form, clip.frames
     stream = coder.encode(frames, form, qp, structure).data

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxicm.bits.container import unpack
-from jaxicm.codecs import image_file, lossless, zoo
+from jaxicm.codecs import filtered_clip, filtered_picture, image_file, lossless, zoo
 from jaxicm.codecs.image import ImageCodec
 from jaxicm.codecs.lossless import LosslessCodec
 from jaxicm.codecs.weights import read_info
@@ -38,8 +38,13 @@ def decode_file(data: bytes, decoder: str | None = None) -> np.ndarray:
             return simple.samples
     elif header.codec == image_file.CODEC_NAME:
         image_file.check_header(header)
-    elif header.codec == "filtered":
-        raise InputError("this file holds a clip, not a picture; decode it with `jaxicm video decode`")
+    elif header.codec == filtered_picture.CODEC_NAME:
+        return filtered_picture.decode_picture(data)
+    elif header.codec == filtered_clip.CODEC_NAME:
+        raise InputError(
+            "this file holds a clip, not a picture; decode it with `jaxicm decode FILE CLIP.mkv`, or in Python with "
+            "jaxicm.codecs.filtered_clip.decode_clip"
+        )
     else:
         raise CorruptFile(f"the codec '{header.codec}' is unknown; get an intact copy of the file")
     codec = load_codec(str(zoo.find_digest(header.weights)))
@@ -57,6 +62,7 @@ def _load(path: Path, changed_ns: int) -> Codec:
     info = read_info(path)
     if info.is_filter:
         raise InputError(
-            f"weights {info.name} are a filter behind a conventional codec; `jaxicm video encode --model` takes them"
+            f"weights {info.name} are a filter behind a conventional codec; `jaxicm encode --codec vvc --model` takes "
+            "them for pictures, `jaxicm video encode --model` for clips"
         )
     return LosslessCodec.load(path) if info.is_lossless else ImageCodec.load(path)

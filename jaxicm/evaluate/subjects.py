@@ -213,14 +213,17 @@ class Conventional:
         raise NotImplementedError
 
 
-def subject(name: str, *, fresh: bool = False, adaptation: Adaptation | None = None) -> Subject:
+def subject(
+    name: str, *, fresh: bool = False, adaptation: Adaptation | None = None, kept: Path | None = None
+) -> Subject:
     """Return the codec of a name.
 
     Args:
-        name: a conventional codec (a key of `ANCHORS`), a model of the zoo, a weight file, or a folder of operating
-            points (`RUN/points`).
+        name: a conventional codec (a key of `ANCHORS`), one with filters (`evaluate.filtered`), a model of the zoo, a
+            weight file, or a folder of operating points (`RUN/points`).
         fresh: decode files of learned codecs in a new process.
         adaptation: to each picture, of learned lossy codecs only.
+        kept: folder of streams of conventional codecs with filters, which are coded once for all filters.
 
     Returns:
         The codec, loaded.
@@ -238,6 +241,14 @@ def subject(name: str, *, fresh: bool = False, adaptation: Adaptation | None = N
         if adaptation is not None:
             raise OptionError(f"{options}, {name} is a conventional one; leave them out")
         return Conventional(ANCHORS[name])
+    from jaxicm.evaluate import filtered
+
+    if filtered.is_filtered(name):
+        if adaptation is not None or fresh:
+            raise OptionError(
+                f"{name} is a conventional codec with filters: it takes no --fresh, --effort, --tune or --stages"
+            )
+        return filtered.load(name, kept)
     from jaxicm.evaluate.operating_points import OperatingPoints, point_files
 
     if point_files(Path(name)):
@@ -253,7 +264,7 @@ def subject(name: str, *, fresh: bool = False, adaptation: Adaptation | None = N
     except InputError as error:
         if name.endswith(".safetensors"):
             raise
-        raise InputError(f"{error}; or a conventional codec: {', '.join(ANCHORS)}") from error
+        raise InputError(f"{error}; or a conventional codec: {', '.join(ANCHORS)}, vvc+FILTER") from error
     decoder = FreshDecoder.for_model(name) if fresh else None
     if not codec.info.is_lossless:
         return Learned(codec, decoder, adaptation)

@@ -1,8 +1,10 @@
 """Filters behind a conventional decoder: networks that add what coding took away, told the QP of the picture.
 
 `PlaneFilter` works on the planes of 4:2:0 video as the decoder leaves them. Ours packs each 2x2 luma samples and their
-two chroma samples into one position, so that a convolution costs a quarter and sees twice as far; the papers' small
-filter (system S9: features at full size, chroma repeated) is the same network without packing. `LateralFilter` is the
+two chroma samples into one position, so that a convolution costs a quarter and sees twice as far; it is shown detail in
+units of the quantiser's step, and what it finds is in that unit too, because what coding takes away has about that
+size: so it learns in a few hundred steps. The papers' small filter (system S9: features at full size, chroma repeated,
+planes as they are) is the same network without packing. `LateralFilter` is the
 papers' autoencoder with lateral connections for RGB (systems S1 and S3; specification 2.9, read in the VCM reference
 software). All begin as the identity.
 """
@@ -20,8 +22,12 @@ from jaxicm.ops.space import depth_to_space, enlarge, space_to_depth
 
 QP_MIDDLE, QP_SPAN = 37.0, 10.0
 """Networks see (QP - QP_MIDDLE) / QP_SPAN."""
-SAMPLE_SCALE = 0.05
-"""Unit of a filter's output: first steps of the training move samples by a few levels, not by the whole range."""
+QP_DOUBLING = 6.0
+"""QPs that double the quantiser's step."""
+DETAIL = 4 / 255
+"""Unit of detail at QP_MIDDLE, about the error that is left there."""
+RESTORED = 0.25
+"""Units of detail that an output of 1 is: first steps of the training move samples by less than a level."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +50,12 @@ class PlaneFilterConfig:
     def reach(self) -> int:
         """Luma samples by which the filter looks around; even."""
         layers = self.blocks + 2
-        return 2 * layers if self.packing == 2 else layers + layers % 2
+        return 2 * (layers + 1) if self.packing == 2 else layers + layers % 2
 
     @property
     def macs_per_pixel(self) -> int:
         """Multiply-adds a luma sample, of the convolutions."""
-        inputs, outputs = (7, 6) if self.packing == 2 else (4, 3)
+        inputs, outputs = (10, 6) if self.packing == 2 else (4, 3)
         block = self.width**2 * (10 if self.residual else 9)
         return (9 * self.width * (inputs + outputs) + self.blocks * block) // self.packing**2
 
@@ -77,24 +83,46 @@ class PlaneFilter(nn.Module):
         """
         c = self.config
         packed = c.packing == 2
-        planes = (space_to_depth(luma, 2), chroma) if packed else (luma, enlarge(chroma, 2))
-        x = jnp.concatenate(planes, axis=-1) - 0.5
+        unit = (DETAIL * 2 ** ((qp - QP_MIDDLE) / QP_DOUBLING))[:, None, None, None]
+        x = _details(luma, chroma, unit) if packed else jnp.concatenate([luma, enlarge(chroma, 2)], axis=-1) - 0.5
         level = jnp.broadcast_to(((qp - QP_MIDDLE) / QP_SPAN)[:, None, None, None], (*x.shape[:-1], 1))
         h = PReLU(name="first_act")(_conv(c.width, 3, "first")(jnp.concatenate([x, level], axis=-1)))
         for number in range(c.blocks):
             found = PReLU(name=f"act{number}")(_conv(c.width, 3, f"block{number}")(h))
             h = h + _conv(c.width, 1, f"mix{number}", 0.1)(found) if c.residual else found
-        more = SAMPLE_SCALE * _conv(x.shape[-1], 3, "last", 0.0)(h)
+        more = _conv(6 if packed else 3, 3, "last", 0.0)(h)
         if packed:
+            more = RESTORED * unit * more
             return luma + depth_to_space(more[..., :4], 2), chroma + more[..., 4:]
         halved = nn.avg_pool(more[..., 1:], (2, 2), (2, 2))
         return luma + more[..., :1], chroma + halved
 
 
+def _details(luma: Array, chroma: Array, unit: Array) -> Array:
+    """Split packed planes into detail and the rest.
+
+    Args:
+      luma: `[B, H, W, 1]`.
+      chroma: `[B, H/2, W/2, 2]`.
+      unit: of detail, `[B, 1, 1, 1]`.
+
+    Returns:
+      `[B, H/2, W/2, 9]`: three differences within each 2x2 luma samples and what luma's mean and chroma have beyond
+      the mean of 3x3 positions, in units and companded; luma's mean and chroma.
+    """
+    a, b, c, d = jnp.split(space_to_depth(luma, 2), 4, axis=-1)
+    low = jnp.concatenate([(a + b + c + d) / 4, chroma], axis=-1)
+    around = nn.avg_pool(low, (3, 3), padding="SAME")
+    detail = jnp.concatenate([a - b + c - d, a + b - c - d, a - b - c + d, 4 * (low - around)], axis=-1) / 4
+    return jnp.concatenate([jnp.arcsinh(detail / unit), low - 0.5], axis=-1)
+
+
 def initial_parameters(config: PlaneFilterConfig, seed: int) -> dict[str, Any]:
     """Draw the parameters of a `PlaneFilter` at random; it is the identity."""
     luma, chroma = jnp.zeros((1, 8, 8, 1)), jnp.zeros((1, 4, 4, 2))
-    variables = PlaneFilter(config).init(jax.random.key(seed), luma, chroma, jnp.full(1, QP_MIDDLE))
+    # The hardware generator: see `models.image.initial_parameters`.
+    key = jax.random.key(seed, impl="rbg")
+    variables = jax.jit(PlaneFilter(config).init)(key, luma, chroma, jnp.full(1, QP_MIDDLE))
     return cast(dict[str, Any], variables["params"])
 
 

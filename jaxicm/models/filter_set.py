@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -63,16 +62,17 @@ def spread(params: Mapping[str, Any], config: FilterSetConfig, noise: float = 0.
     Returns:
       Parameters of the set.
     """
-    flat = flatten_dict(dict(params))
-    keys = jax.random.split(jax.random.key(seed), len(flat))
+    rng = np.random.default_rng(seed)
 
-    def copies(path: tuple[str, ...], leaf: Any, key: Array) -> Array:
+    def copies(path: tuple[str, ...], leaf: np.ndarray) -> Array:
         if not config.is_own(path):
             return jnp.asarray(leaf)
-        shape = (config.count, *jnp.shape(leaf))
-        return jnp.broadcast_to(leaf, shape) + noise * jnp.mean(jnp.abs(leaf)) * jax.random.normal(key, shape)
+        shape = (config.count, *leaf.shape)
+        moved = leaf + noise * np.mean(np.abs(leaf)) * rng.normal(size=shape)
+        return jnp.asarray(moved.astype(np.float32))
 
-    return unflatten_dict({path: copies(path, leaf, key) for (path, leaf), key in zip(flat.items(), keys, strict=True)})
+    flat = flatten_dict(dict(params))
+    return unflatten_dict({path: copies(path, np.asarray(leaf)) for path, leaf in flat.items()})
 
 
 def member(params: Mapping[str, Any], config: FilterSetConfig, number: int) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def apply_all(
     Returns:
       Luma `[M, B, H, W, 1]` and chroma `[M, B, H/2, W/2, 2]`, not clipped.
     """
-    flat = flatten_dict(dict(params))
+    flat: dict[tuple[str, ...], Array] = flatten_dict(dict(params))  # pyright: ignore[reportAssignmentType]
     own = {path: leaf for path, leaf in flat.items() if config.is_own(path)}
     common = {path: leaf for path, leaf in flat.items() if not config.is_own(path)}
 

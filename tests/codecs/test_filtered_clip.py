@@ -16,14 +16,15 @@ from jaxicm.errors import FileFormatError, InputError, UnknownWeights
 from jaxicm.media.clips import Clip
 from jaxicm.media.video_codec import INTRA, DecodedClip, Stream
 from jaxicm.media.yuv import PlanarFormat, frames_from_bytes, frames_to_bytes
-from jaxicm.models.filter import PlaneFilterConfig, initial_parameters
+from jaxicm.models.filter import PlaneFilterConfig
+from jaxicm.models.filter_set import FilterSetConfig, initial_parameters
 
-CONFIG = PlaneFilterConfig(width=8, blocks=1)
-FIT = ParameterFit(iterations=120, learning_rate=5e-3, finishing=20, check_every=40, trials=6)
+CONFIG = FilterSetConfig(PlaneFilterConfig(width=8, blocks=1))
+FIT = ParameterFit(iterations=120, learning_rate=0.1, finishing=20, check_every=40, trials=6)
 
 
 class Darker:
-    """A codec that subtracts from luma what the QP says and keeps chroma: a filter's last bias can undo it."""
+    """A codec that subtracts QP modulo 25 from luma and keeps chroma: a filter's last bias can undo it."""
 
     title, qps, chromas = "Darker", (0, 63), ("420",)
 
@@ -34,7 +35,7 @@ class Darker:
         return {}
 
     def encode(self, frames, form, qp, structure=INTRA):
-        dark = [(np.maximum(planes[0], qp) - qp, *planes[1:]) for planes in frames]
+        dark = [(np.maximum(planes[0], qp % 25) - qp % 25, *planes[1:]) for planes in frames]
         return Stream(b"dark" + frames_to_bytes(dark, form), 0.0)
 
     def decode(self, data, form):
@@ -50,7 +51,7 @@ def small(monkeypatch: pytest.MonkeyPatch):
 def network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> filter_weights.PlaneFilterWeights:
     path = tmp_path / "filter.safetensors"
     params = initial_parameters(CONFIG, 0)
-    params["last"]["bias"] = np.asarray(params["last"]["bias"]) + np.float32(2 / 255)
+    params["last"]["bias"] = np.asarray(params["last"]["bias"]) + np.float32(2)
     filter_weights.write(path, params, CONFIG, profile="tiny", trained_on="nothing", provenance={})
     monkeypatch.setenv("JAXICM_MODELS", str(tmp_path))
     return filter_weights.read(path)
@@ -78,20 +79,20 @@ def same(a: Clip, b: Clip) -> bool:
 @pytest.mark.parametrize(("height", "width", "count"), [(50, 70, 3), (33, 17, 1)])
 def test_without_a_filter_the_file_shows_what_the_codec_shows(bits, height, width, count):
     source = replace(clip(height, width, count, bits), full_range=True)
-    data, facts = encode_clip(source, 12, coder=Darker())
+    data, facts = encode_clip(source, 37, coder=Darker())
     shown = decode_clip(data, coder=Darker())
     assert (shown.form, shown.rate, shown.full_range) == (source.form, source.rate, True)
     assert not facts.filtered and facts.update_bytes == 0 and len(facts.costs) == 1
     assert facts.file_bytes == len(data) < facts.stream_bytes + 60
     stream, name = extract_stream(data)
-    assert name == "vvc" and stream == Darker().encode(source.frames, source.form, 12).data
+    assert name == "vvc" and stream == Darker().encode(source.frames, source.form, 37).data
 
 
 def test_the_filter_is_fitted_where_that_pays(network):
     source = clip()
-    plain, _ = encode_clip(source, 12, coder=Darker())
-    filtered, facts = encode_clip(source, 12, coder=Darker(), network=network)
-    fitted, more = encode_clip(source, 12, coder=Darker(), network=network, fit=FIT)
+    plain, _ = encode_clip(source, 37, coder=Darker())
+    filtered, facts = encode_clip(source, 37, coder=Darker(), network=network)
+    fitted, more = encode_clip(source, 37, coder=Darker(), network=network, fit=FIT)
     assert facts.filtered and facts.costs[1] < facts.costs[0]
     assert more.costs[:2] == facts.costs and more.costs[2] < 0.5 * more.costs[1]
     assert 0 < more.update_bytes < 60 and len(fitted) < len(filtered) + 70
@@ -99,16 +100,16 @@ def test_the_filter_is_fitted_where_that_pays(network):
               for d in (plain, filtered, fitted)]  # fmt: skip
     assert errors[0] > errors[1] > errors[2]
     assert errors[:2] == list(facts.costs)
-    assert errors[2] == pytest.approx(more.costs[2] - filtered_clip.lagrangian(12) * 8 * more.update_bytes)
+    assert errors[2] == pytest.approx(more.costs[2] - filtered_clip.lagrangian(37) * 8 * more.update_bytes)
     assert same(decode_clip(fitted, coder=Darker(), filtered=False), decode_clip(plain, coder=Darker()))
 
 
 def test_a_filter_that_only_harms_is_not_named(network):
     source = clip()
-    data, facts = encode_clip(source, 0, coder=Darker(), network=network)
+    data, facts = encode_clip(source, 50, coder=Darker(), network=network)
     assert not facts.filtered and facts.costs[1] > facts.costs[0]
     assert same(decode_clip(data, coder=Darker()), source)
-    dear, facts = encode_clip(source, 50, coder=Darker(), network=network, fit=replace(FIT, iterations=0, finishing=0))
+    dear, facts = encode_clip(source, 49, coder=Darker(), network=network, fit=replace(FIT, iterations=0, finishing=0))
     assert facts.update_bytes == 0 and SectionKind.UPDATE not in {s.kind for s in unpack(dear)[1]}
 
 
@@ -117,15 +118,15 @@ def test_a_filter_is_no_codec_of_pictures(network, tmp_path: Path):
         jaxicm.load(str(tmp_path / "filter.safetensors"))
     with pytest.raises(InputError, match="are no filter"):
         filter_weights.read(zoo.find("fast"))
-    data, _ = encode_clip(clip(), 12, coder=Darker())
+    data, _ = encode_clip(clip(), 37, coder=Darker())
     with pytest.raises(InputError, match="holds a clip, not a picture"):
         jaxicm.decode(data)
 
 
 def test_another_pattern_is_refused_and_a_missing_filter_named(network, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(InputError, match="an update changes one of"):
-        encode_clip(clip(), 12, coder=Darker(), network=network, fit=replace(FIT, pattern=("first/*",)))
-    data, _ = encode_clip(clip(), 12, coder=Darker(), network=network)
+        encode_clip(clip(), 37, coder=Darker(), network=network, fit=replace(FIT, pattern=("first/*",)))
+    data, _ = encode_clip(clip(), 37, coder=Darker(), network=network)
     monkeypatch.delenv("JAXICM_MODELS")
     with pytest.raises(UnknownWeights, match="not installed"):
         decode_clip(data, coder=Darker())
@@ -134,7 +135,7 @@ def test_another_pattern_is_refused_and_a_missing_filter_named(network, monkeypa
 
 def test_damage_is_named(network):
     source = clip()
-    data, facts = encode_clip(source, 12, coder=Darker(), network=network, fit=FIT)
+    data, facts = encode_clip(source, 37, coder=Darker(), network=network, fit=FIT)
     assert facts.update_bytes
     for end in range(0, len(data), 997):
         with pytest.raises(FileFormatError):

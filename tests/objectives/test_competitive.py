@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from jaxicm.errors import ConfigError
-from jaxicm.objectives.competitive import Annealing, revive, soft_minimum, usage
+from jaxicm.objectives.competitive import Annealing, revive, soft_minimum
 
 D = jnp.asarray([[1.0, 4.0, 2.0], [3.0, 0.5, 2.5], [2.0, 1.0, 9.0]])
 
@@ -23,10 +23,6 @@ def test_the_soft_minimum_lies_between_the_mean_and_the_least():
 def test_its_gradient_is_the_fuzzy_assignment(temperature):
     slope = jax.grad(lambda d: soft_minimum(d, temperature).sum())(D)
     np.testing.assert_allclose(slope, jax.nn.softmax(-D / temperature, axis=0), atol=1e-6)
-
-
-def test_usage_counts_who_is_best():
-    np.testing.assert_allclose(usage(D), [2 / 3, 1 / 3, 0.0], atol=1e-6)
 
 
 def test_the_temperature_falls_geometrically_and_then_stays():

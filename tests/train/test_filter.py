@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 
 from jaxicm.errors import ConfigError
-from jaxicm.models.filter import PlaneFilterConfig, initial_parameters
+from jaxicm.models.filter import PlaneFilterConfig
+from jaxicm.models.filter_set import FilterSetConfig, initial_parameters, member
+from jaxicm.objectives.competitive import Annealing
 from jaxicm.train.config import DataConfig, OptimizerConfig, TrainConfig, ValidationConfig
 from jaxicm.train.corpus import prepare_data
 from jaxicm.train.filter import FilterTraining, filter_loss
 from jaxicm.train.loop import train_run
 
-TINY = FilterTraining(PlaneFilterConfig(width=8, blocks=1), margin=4)
+TINY = FilterTraining(FilterSetConfig(PlaneFilterConfig(width=8, blocks=1)), margin=4)
 
 
 def coded(count: int = 24, side: int = 64, seed: int = 0) -> np.ndarray:
@@ -33,7 +35,7 @@ def coded(count: int = 24, side: int = 64, seed: int = 0) -> np.ndarray:
 def test_without_a_filter_the_loss_is_one_and_mse_that_of_luma():
     crops = jnp.asarray(coded(3))
     params = initial_parameters(TINY.model, 0)
-    terms, planes = filter_loss(TINY, params, crops, rounded=True)
+    terms, planes = filter_loss(TINY, params, crops)
     np.testing.assert_allclose(terms.loss, 1.0, rtol=1e-6)
     inner = np.asarray(crops, np.float32)[:, 4:-4, 4:-4] / 255
     np.testing.assert_allclose(terms.mse, np.square(inner[..., 0] - inner[..., 3]).mean(axis=(1, 2)), rtol=1e-4)
@@ -46,10 +48,10 @@ def test_what_lies_in_the_margin_does_not_count():
     changed[:, :4, :, 3:6] = 0
     params = initial_parameters(TINY.model, 0)
     params["last"]["bias"] = params["last"]["bias"] + 0.01
-    first, second = (filter_loss(TINY, params, jnp.asarray(x), rounded=False)[0] for x in (crops, changed))
+    first, second = (filter_loss(TINY, params, jnp.asarray(x), done=0.0)[0] for x in (crops, changed))
     np.testing.assert_array_equal(first.loss, second.loss)
     whole = replace(TINY, margin=0)
-    first, second = (filter_loss(whole, params, jnp.asarray(x), rounded=False)[0] for x in (crops, changed))
+    first, second = (filter_loss(whole, params, jnp.asarray(x), done=0.0)[0] for x in (crops, changed))
     assert (first.loss != second.loss).all()
 
 
@@ -80,7 +82,7 @@ def test_a_run_removes_what_coding_left_and_can_be_read_back(tmp_path: Path):
     train_run(settings, tmp_path / "run", quiet=True)
     params, _ = load_parameters(tmp_path / "run")
     held = jnp.asarray(coded(3, seed=1))
-    after = filter_loss(TINY, params, held, rounded=True)[0].loss
+    after = filter_loss(TINY, params, held)[0].loss
     assert (after < 0.7).all()
     assert (tmp_path / "run" / "validation" / "0000040_0.png").is_file()
 
@@ -108,3 +110,63 @@ def test_pictures_and_settings_that_do_not_serve_are_refused(tmp_path: Path):
             replace(settings, data=DataConfig(folders=(str(tmp_path / "rgb.npy"),), smallest_scale=1.0)), print
         )
     assert jax.tree.leaves(initial_parameters(TINY.model, 0))
+
+
+def two_kinds(count: int = 24, side: int = 64, seed: int = 0) -> np.ndarray:
+    """Make crops of which every second one was sharpened instead of blurred, along rows."""
+    crops = coded(count, side, seed).astype(np.float32)
+    wide = crops[1::2, ..., 3]
+    crops[1::2, ..., 0] = 1.4 * wide - 0.2 * np.roll(wide, 1, 2) - 0.2 * np.roll(wide, -1, 2)
+    crops[1::2, ..., 6] = 42
+    return np.clip(np.round(crops), 0, 255).astype(np.uint8)
+
+
+SET = FilterSetConfig(PlaneFilterConfig(width=8, blocks=1), count=2)
+
+
+@pytest.mark.parametrize(
+    "assignment", ["competitive", *(pytest.param(a, marks=pytest.mark.slow) for a in ("hard", "ranges"))]
+)
+def test_two_filters_share_two_kinds_of_crops(tmp_path: Path, assignment):
+    from jaxicm.train.checkpoints import load_parameters
+
+    training = FilterTraining(
+        SET,
+        margin=4,
+        assignment=assignment,
+        annealing=Annealing(first=0.3, last=0.01, noise=0.3),
+        ranges=(37,) if assignment == "ranges" else (),
+    )
+    settings = config(tmp_path, filter=TINY, steps=30)
+    np.save(tmp_path / "train.npy", two_kinds())
+    train_run(settings, tmp_path / "one", quiet=True)
+    train_run(replace(settings, filter=training, init=str(tmp_path / "one"), steps=90), tmp_path / "two", quiet=True)
+    params, _ = load_parameters(tmp_path / "two")
+    held = jnp.asarray(two_kinds(12, seed=1))
+    terms, _ = filter_loss(training, params, held)
+    winners = np.asarray(terms.winners).argmax(axis=1)
+    assert np.mean(winners[::2] == winners[0]) >= 0.9 and np.mean(winners[1::2] != winners[0]) >= 0.9
+    one, _ = load_parameters(tmp_path / "one")
+    assert terms.loss.mean() < filter_loss(TINY, one, held)[0].loss.mean()
+    events = [line for line in (tmp_path / "two" / "log.jsonl").read_text().splitlines() if '"usage"' in line]
+    assert events and "0.0" not in events[-1].split('"usage": ')[1].split("]")[0].split(", ")
+
+
+def test_a_filter_that_no_crop_is_best_with_begins_anew():
+    from jaxicm.train.filter import revived
+
+    params = initial_parameters(SET, 0)
+    params["last"]["bias"] = params["last"]["bias"].at[1].set(0.5)
+    shares = jnp.asarray([0.001, 0.999])
+    new, average, used = revived(replace(TINY, model=SET), params, params, shares, jax.random.key(0))
+    np.testing.assert_allclose(member(new, SET, 0)["last"]["bias"], member(params, SET, 1)["last"]["bias"], atol=0.1)
+    np.testing.assert_array_equal(new["last"]["bias"], average["last"]["bias"])
+    np.testing.assert_allclose(used, [0.4995, 0.4995])
+    kept = revived(replace(TINY, model=SET), params, params, jnp.asarray([0.1, 0.9]), jax.random.key(0))
+    jax.tree.map(np.testing.assert_array_equal, kept[0], params)
+
+
+@pytest.mark.parametrize("changes", [{"ranges": (37,)}, {"assignment": "ranges"}, {"margin": 3}])
+def test_settings_of_filters_that_make_no_sense_are_refused(changes):
+    with pytest.raises(ConfigError, match="filter"):
+        FilterTraining(SET, **changes)
