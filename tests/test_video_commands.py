@@ -96,3 +96,14 @@ def test_a_clip_is_no_picture(place: Path):
     assert run("video", "encode", "a.y4m", "a.jicm", "--preset", "faster", "--filter", "none").exit_code == 0
     done = run("decode", "a.jicm", "a.png")
     assert done.exit_code != 0 and "holds a clip" in done.output + str(done.exception)
+
+
+def test_clips_are_measured_and_compared(place: Path):
+    words = ("video", "eval", "a.y4m", "--qps", "32,47", "--frames", "2", "--iterations", "5", "--out", "run.json")
+    done = run(*words, "--keep", "streams")
+    assert done.exit_code == 0, done.output
+    assert done.output.count("a.y4m QP") == 6 and Path("run.json").is_file() and list(Path("streams").iterdir())
+    again = run(*words, "--keep", "streams", "--filters", "none")
+    assert again.exit_code == 2 or "differ" in str(again.exception)
+    bad = run("video", "eval", "a.y4m", "--filters", "none,some")
+    assert isinstance(bad.exception, JaxicmError) and "must be of none, plain" in str(bad.exception)

@@ -2,16 +2,16 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 import typer
 
+from jaxicm.adapt.filter_fits import FILTER_FITS, WAYS
+from jaxicm.cli.video_evaluation import DEFAULT_FILTER, evaluate
+
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Compress clips with a filtered codec, and back.")
 
-DEFAULT_FILTER = "filter_vvc"
-FILTERS = {"none": None, "plain": (), "bias": ("*/bias",), "kernel": ("*/kernel",), "all": ("*/bias", "*/kernel"),
-           "last": ("last/*",)}  # fmt: skip
-"""What changes of the filter for a clip."""
+app.command("eval")(evaluate)
 
 
 @app.command("encode")
@@ -26,7 +26,7 @@ def encode(
         str,
         typer.Option(
             "--filter",
-            metavar="|".join(FILTERS),
+            metavar="|".join(WAYS),
             help="Filter the decoded clip: as it was trained (plain), or with these parts fitted to the clip.",
         ),
     ] = "bias",
@@ -49,21 +49,21 @@ def encode(
     from jaxicm.media.files import atomic_write
     from jaxicm.media.video_codec import Structure
 
-    if filter_ not in FILTERS:
-        raise OptionError(f"--filter must be one of {', '.join(FILTERS)}, got {filter_!r}")
+    if filter_ not in WAYS:
+        raise OptionError(f"--filter must be one of {', '.join(WAYS)}, got {filter_!r}")
     if time_limit is not None and not time_limit > 0:
         raise OptionError(f"--time-limit must be above 0 seconds, got {time_limit:g}")
     if codec not in filtered_clip.CODERS:
         raise OptionError(f"--codec must be one of {', '.join(filtered_clip.CODERS)}, got {codec!r}")
-    pattern, begin = FILTERS[filter_], time.perf_counter()
+    way, begin = FILTER_FITS.get(filter_), time.perf_counter()
     coder = FfmpegCodec(cast(Any, codec), preset or filtered_clip.PRESETS[codec])
     structure = Structure(period=period)
-    network = None if pattern is None else filter_weights.read(zoo.find(model))
+    network = None if filter_ == "none" else filter_weights.read(zoo.find(model))
     fit = None
-    if pattern:
+    if way is not None:
         from jaxicm.adapt.parameters import ParameterFit
 
-        fit = ParameterFit(pattern=pattern, iterations=iterations)
+        fit = ParameterFit(kind=way.kind, pattern=way.pattern, iterations=iterations)
     clip = read_clip(source, frames)
     with Terminal() as terminal:
         for note in clip.notes:
@@ -72,7 +72,7 @@ def encode(
             clip,
             qp,
             coder=coder,
-            name=cast(Literal["vvc", "hevc", "av1"], codec),
+            name=cast(Any, codec),
             structure=structure,
             network=network,
             fit=fit,

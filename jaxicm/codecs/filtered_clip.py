@@ -34,7 +34,8 @@ from jaxicm.media.yuv import PlanarFormat, Planes
 from jaxicm.models.filter import PlaneFilter, PlaneFilterConfig
 
 CODEC_NAME = "filtered"
-CODERS = ("vvc", "hevc", "av1")
+CoderName = Literal["vvc", "hevc", "av1"]
+CODERS: tuple[CoderName, ...] = ("vvc", "hevc", "av1")
 """Conventional codecs; the position is their number in the file."""
 PRESETS = {"vvc": "medium", "hevc": "slower", "av1": "4"}
 PATTERNS: tuple[tuple[str, ...], ...] = (("*/bias",), ("*/kernel",), ("*/bias", "*/kernel"), ("last/*",))
@@ -84,7 +85,7 @@ def encode_clip(
     qp: int,
     *,
     coder: VideoCodec | None = None,
-    name: Literal["vvc", "hevc", "av1"] = "vvc",
+    name: CoderName = "vvc",
     structure: Structure = Structure(period=32),  # noqa: B008 a frozen dataclass
     network: PlaneFilterWeights | None = None,
     fit: ParameterFit | None = None,
@@ -202,7 +203,7 @@ def _parse(data: bytes) -> tuple[Header, dict[SectionKind, bytes]]:
     return header, found
 
 
-def _clip_facts(payload: bytes) -> tuple[Literal["vvc", "hevc", "av1"], int, Fraction]:
+def _clip_facts(payload: bytes) -> tuple[CoderName, int, Fraction]:
     if not payload or payload[0] >= len(CODERS):
         raise CorruptFile("the file names an unknown conventional codec; update jaxicm or get an intact copy of it")
     values, position = [], 1

@@ -15,7 +15,7 @@ Source: "Competitive learning for achieving content-specific filters in video co
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.codecs import block_choice, filter_weights, weights, zoo
 from jaxicm.codecs.block_choice import BLOCKS
 from jaxicm.codecs.filter_weights import PlaneFilterWeights
-from jaxicm.codecs.filtered_clip import CHROMA_WEIGHT, CODERS, NO_WEIGHTS, PRESETS, lagrangian
+from jaxicm.codecs.filtered_clip import CHROMA_WEIGHT, CODERS, NO_WEIGHTS, PRESETS, CoderName, lagrangian
 from jaxicm.codecs.image_file import SIDE_MAX, check_picture
 from jaxicm.codecs.plane_filter import PlaneFilterRunner
 from jaxicm.errors import CorruptFile, InputError, OptionError, UnknownWeights
@@ -34,8 +34,6 @@ from jaxicm.models.filter_set import member
 
 CODEC_NAME = "filtered_picture"
 DEFAULT_BLOCK = 128
-
-CoderName = Literal["vvc", "hevc", "av1"]
 
 
 @dataclass(frozen=True)
@@ -268,7 +266,7 @@ def _decoded(coder: VideoCodec, stream: bytes, form: PlanarFormat) -> tuple[Plan
 
 def _default_coder(header: Header) -> VideoCodec:
     name = CODERS[header.flags]
-    return FfmpegCodec(cast(CoderName, name), PRESETS[name])
+    return FfmpegCodec(name, PRESETS[name])
 
 
 def _qp(header: Header) -> int:
