@@ -244,8 +244,8 @@ def _passes(config: TrainConfig, mesh: Mesh, state: TrainState) -> tuple[Callabl
         key = jax.random.fold_in(jax.random.key(config.seed), state.step)
         several = mesh if mesh.size > 1 else None
         crops, quality = draw_crops(config, data, key, several), draw_qualities(config, key)
-        surrogate = surrogate_at(config, state.step)
-        look = machine_look(config, networks, data, state.step)
+        surrogate = surrogate_at(config, state.step / config.steps)
+        look = machine_look(config, networks, data, state.step, config.steps)
         return compute_gradient(config, state.params, crops, quality, key, surrogate, several, look)
 
     def forward(state: TrainState, data: Data, networks: Sequence[Any]) -> dict[str, Array]:

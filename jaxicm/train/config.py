@@ -139,6 +139,9 @@ class TrainConfig:
       checkpoint_s: seconds between two checkpoints; 0 goes by steps alone.
       keep_checkpoints: how many of the newest are kept.
       stop_after_s: seconds after which the run saves and stops; 0 never.
+      duration_s: seconds from the start of the process after which the run is to be done, for a rented device; 0 goes
+        by the steps alone. Schedules end then: from the speed so far the loop foresees how many steps there will be,
+        `steps` at most, so a run like this cannot be repeated exactly.
       max_skipped: non-finite steps in a row that end the run.
       tensorboard: write a TensorBoard log as well, if a writer is installed.
     """
@@ -174,6 +177,7 @@ class TrainConfig:
     checkpoint_s: float = 600.0
     keep_checkpoints: int = 2
     stop_after_s: float = 0.0
+    duration_s: float = 0.0
     max_skipped: int = 10
     tensorboard: bool = False
 

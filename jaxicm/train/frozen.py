@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
@@ -32,6 +33,27 @@ class WithNetworks:
         return self._function.lower(*arguments, self._networks)
 
 
+class CompiledStep(WithNetworks):
+    """A jitted training step; how long the run is may change from call to call without compiling again.
+
+    Args:
+      function: jitted, of state, data, steps and networks.
+      networks: on the devices.
+      steps: of the run.
+    """
+
+    def __init__(self, function: Any, networks: Sequence[Any], steps: int):
+        super().__init__(function, networks)
+        self._steps = steps
+
+    def __call__(self, state: Any, data: Any, steps: float | None = None) -> Any:
+        return super().__call__(state, data, np.float32(self._steps if steps is None else steps))
+
+    def lower(self, *arguments: Any) -> Any:
+        """Lower the function for a state and data."""
+        return super().lower(*arguments, np.float32(self._steps))
+
+
 def placed_networks(config: TrainConfig, mesh: Mesh) -> list[Any]:
     """Load the task networks of a codec for machines onto all devices; none for other codecs.
 
@@ -41,7 +63,9 @@ def placed_networks(config: TrainConfig, mesh: Mesh) -> list[Any]:
     return [] if config.machine is None else place_whole(mesh, load_networks(config.machine))
 
 
-def machine_look(config: TrainConfig, networks: Sequence[Any], data: Any, step: Array | int) -> Look | None:
+def machine_look(
+    config: TrainConfig, networks: Sequence[Any], data: Any, step: Array | int, steps: Array | float
+) -> Look | None:
     """Return what the loss of a codec for machines needs, None for other codecs.
 
     Args:
@@ -49,8 +73,9 @@ def machine_look(config: TrainConfig, networks: Sequence[Any], data: Any, step: 
       networks: parameters of the task networks.
       data: of the step.
       step: its number.
+      steps: of the run.
     """
     if config.machine is None:
         return None
     targets = data.targets if isinstance(data, Labelled) else None
-    return Look(networks, targets, epoch_at(config.machine, config.steps, step))
+    return Look(networks, targets, epoch_at(config.machine, steps, step))

@@ -24,6 +24,7 @@ from jaxicm.train.config import CONFIG_FILE, TrainConfig, save_run_config
 from jaxicm.train.corpus import Corpus, prepare_data
 from jaxicm.train.feed import Feed, check_state
 from jaxicm.train.freeze import write_point
+from jaxicm.train.frozen import CompiledStep
 from jaxicm.train.log import RunLog
 from jaxicm.train.machine import point_steps
 from jaxicm.train.mesh import gather, make_mesh, place_batch, place_whole, state_sharding
@@ -156,13 +157,42 @@ class _Clock:
         return due or bool(elapsed), bool(over)
 
 
+class _Length:
+    """How many steps the run has: those of the configuration, or as many as its duration will allow.
+
+    Attributes:
+      steps: as foreseen now.
+
+    Args:
+      config: of the run.
+      begun: `time.monotonic()` at the start of the run.
+    """
+
+    def __init__(self, config: TrainConfig, begun: float):
+        self.steps, self._config, self._begun = config.steps, config, begun
+        self._first: tuple[int, float] | None = None
+
+    def foresee(self, step: int) -> None:
+        """Look at the time after a step; the first look only notes it, for what came before was compiled as well."""
+        if not self._config.duration_s:
+            return
+        now = time.monotonic()
+        if self._first is None:
+            self._first = step, now
+            return
+        left = self._begun + self._config.duration_s - now
+        speed = (step - self._first[0]) / max(now - self._first[1], 1e-6)
+        (more,) = agreed([max(left, 0.0) * speed])
+        self.steps = min(self._config.steps, step + int(more))
+
+
 def _run_steps(
     corpus: Corpus,
     run: Path,
     mesh: Mesh,
     begun: float,
     state: TrainState,
-    step_function: Callable[[TrainState, Data], tuple[TrainState, dict[str, jax.Array]]],
+    step_function: CompiledStep,
     batches: Callable[[], Data],
     validation: Validation | None,
     checkpoints: Checkpoints,
@@ -172,7 +202,7 @@ def _run_steps(
     first, points = step, point_steps(config.machine, config.steps)
     queue: deque[dict[str, jax.Array]] = deque()
     window: list[dict[str, np.ndarray]] = []
-    logged_at, clock = time.monotonic(), _Clock(config, begun)
+    logged_at, clock, length = time.monotonic(), _Clock(config, begun), _Length(config, begun)
     reason = "done"
 
     def save() -> None:
@@ -199,20 +229,21 @@ def _run_steps(
     with Interruption(jax.process_count() == 1) as interruption:
         if step == 0:
             validate()
-        while step < config.steps:
-            state, metrics = step_function(state, batches())
+        while step < length.steps:
+            state, metrics = step_function(state, batches(), length.steps)
             step += 1
             queue.append(metrics)
             while len(queue) > _IN_FLIGHT:
                 finish(queue.popleft())
-            if step % config.log_every == 0 or step == config.steps:
+            if step % config.log_every == 0 or step == length.steps:
                 while queue:
                     finish(queue.popleft())
                 now = time.monotonic()
                 speed = round(len(window) * config.batch / (now - logged_at), 2)
                 log.event("train", step, summary(window) | {"crops_per_s": speed, "time_s": round(now - begun, 1)})
                 window.clear()
-            if step % config.validation.every == 0 and step < config.steps:
+                length.foresee(step)
+            if step % config.validation.every == 0 and step < length.steps:
                 validate()
             if step in points:
                 averaged = gather(mesh, state.ema)

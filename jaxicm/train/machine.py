@@ -72,7 +72,7 @@ class Look(NamedTuple):
     epoch: Array | float
 
 
-def epoch_at(machine: MachineTraining, steps: int, step: Array | int) -> Array | float:
+def epoch_at(machine: MachineTraining, steps: Array | float, step: Array | int) -> Array | float:
     """Return the epoch of a step of a run of so many steps."""
     return step / (machine.epoch_steps or steps / LAST_EPOCH)
 

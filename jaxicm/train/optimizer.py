@@ -45,7 +45,7 @@ def is_muon_kernel(path: tuple[Any, ...], leaf: Any, which: str = "all") -> bool
     return (name == "kernel" and leaf.ndim == 4) or (which == "all" and EXACT_KERNEL.fullmatch(name) is not None)
 
 
-def learning_rate(config: OptimizerConfig, steps: int, step: Array | int) -> Array:
+def learning_rate(config: OptimizerConfig, steps: Array | float, step: Array | int) -> Array:
     """Compute the learning rate of a step.
 
     It is a function of the step alone, so a resumed run goes on where it was; more `steps` lengthen the schedule.

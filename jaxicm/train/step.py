@@ -19,7 +19,7 @@ from jaxicm.tasks.targets import Targets
 from jaxicm.train.annotations import Labelled
 from jaxicm.train.config import TrainConfig
 from jaxicm.train.filter import USAGE_DECAY, filter_loss, revived
-from jaxicm.train.frozen import WithNetworks, machine_look, placed_networks
+from jaxicm.train.frozen import CompiledStep, WithNetworks, machine_look, placed_networks
 from jaxicm.train.lossless import lossless_loss
 from jaxicm.train.machine import Look, machine_loss, without_labels
 from jaxicm.train.mesh import BATCH, batch_sharding, replicated, state_sharding
@@ -78,10 +78,9 @@ def draw_qualities(config: TrainConfig, key: Array) -> Array:
     return low + (high - low) * position
 
 
-def surrogate_at(config: TrainConfig, step: Array) -> Surrogate:
-    """Return what stands for rounding at a step."""
-    objective = config.objective
-    done = jnp.clip(step / config.steps, 0.0, 1.0)
+def surrogate_at(config: TrainConfig, done: Array) -> Surrogate:
+    """Return what stands for rounding when this share of the training is done."""
+    objective, done = config.objective, jnp.clip(done, 0.0, 1.0)
     sharpness = objective.first_sharpness + (objective.last_sharpness - objective.first_sharpness) * done
     return Surrogate(objective.rounding, sharpness, objective.phases == "sampled")
 
@@ -210,7 +209,12 @@ def global_norm(tree: Any) -> Array:
 
 
 def train_step(
-    config: TrainConfig, state: TrainState, data: Data, mesh: Mesh | None = None, networks: Sequence[Any] = ()
+    config: TrainConfig,
+    state: TrainState,
+    data: Data,
+    mesh: Mesh | None = None,
+    networks: Sequence[Any] = (),
+    steps: Array | float | None = None,
 ) -> tuple[TrainState, dict[str, Array]]:
     """Do one step.
 
@@ -222,6 +226,7 @@ def train_step(
       data: crops, perhaps with their objects, or resident pictures.
       mesh: of the devices, if there are several.
       networks: parameters of the task networks, for a codec for machines.
+      steps: of the whole run, if not those of the configuration.
 
     Returns:
       The state after it, and scalars: loss, bpp, mse, learning_rate, gradient_norm, skipped, machine of a codec for
@@ -231,12 +236,13 @@ def train_step(
     crop_key, quality_key, noise_key = jax.random.split(key, 3)
     crops = draw_crops(config, data, crop_key, mesh)
     quality = draw_qualities(config, quality_key)
-    surrogate, look = surrogate_at(config, state.step), machine_look(config, networks, data, state.step)
-    done = jnp.clip(state.step / config.steps, 0.0, 1.0)
+    steps = config.steps if steps is None else steps
+    done = jnp.clip(state.step / steps, 0.0, 1.0)
+    surrogate, look = surrogate_at(config, done), machine_look(config, networks, data, state.step, steps)
     means, gradient = compute_gradient(config, state.params, crops, quality, noise_key, surrogate, mesh, look, done)
     norm = global_norm(gradient)
     finite = jnp.isfinite(means["loss"]) & jnp.isfinite(norm)
-    rate = learning_rate(config.optimizer, config.steps, state.step)
+    rate = learning_rate(config.optimizer, steps, state.step)
     updates, optimizer = make_optimizer(config.optimizer).update(gradient, state.optimizer, state.params)
     params = jax.tree.map(lambda p, u: p - rate * u, state.params, updates)
 
@@ -276,9 +282,7 @@ def draw_crops(config: TrainConfig, data: Data, key: Array, mesh: Mesh | None) -
     return crops if mesh is None else jax.lax.with_sharding_constraint(crops, batch_sharding(mesh))
 
 
-def compile_step(
-    config: TrainConfig, mesh: Mesh, state: TrainState
-) -> Callable[[TrainState, Data], tuple[TrainState, dict[str, Array]]]:
+def compile_step(config: TrainConfig, mesh: Mesh, state: TrainState) -> CompiledStep:
     """Compile the step over a mesh; the buffers of the old state are reused for the new one.
 
     Args:
@@ -287,7 +291,7 @@ def compile_step(
       state: arrays or shapes, for their layout.
 
     Returns:
-      `train_step` of state and data.
+      `train_step` of state and data, and of the steps of the run where they are not those of the configuration.
 
     Raises:
       InputError, MissingDependency: as `placed_networks`.
@@ -295,17 +299,19 @@ def compile_step(
     layout = state_sharding(mesh, state)
     data = (replicated(mesh), replicated(mesh)) if config.resident else batch_sharding(mesh)
 
-    def step(state: TrainState, data: Data, networks: Sequence[Any]) -> tuple[TrainState, dict[str, Array]]:
-        return train_step(config, state, data, mesh if mesh.size > 1 else None, networks)
+    def step(
+        state: TrainState, data: Data, steps: Array, networks: Sequence[Any]
+    ) -> tuple[TrainState, dict[str, Array]]:
+        return train_step(config, state, data, mesh if mesh.size > 1 else None, networks, steps)
 
     compiled = jax.jit(
         step,
-        in_shardings=(layout, data, replicated(mesh)),
+        in_shardings=(layout, data, replicated(mesh), replicated(mesh)),
         out_shardings=(layout, replicated(mesh)),
         donate_argnums=0,
         compiler_options=training_options() or None,
     )
-    return WithNetworks(compiled, placed_networks(config, mesh))
+    return CompiledStep(compiled, placed_networks(config, mesh), config.steps)
 
 
 def compile_validation(config: TrainConfig, mesh: Mesh) -> Callable[..., tuple[RateDistortion, Array | None, Array]]:
@@ -328,7 +334,7 @@ def compile_validation(config: TrainConfig, mesh: Mesh) -> Callable[..., tuple[R
     def validate(
         params: Any, crops: Array, quality: Array, networks: Sequence[Any]
     ) -> tuple[RateDistortion, Array | None, Array]:
-        look = machine_look(config, networks, crops, config.steps)
+        look = machine_look(config, networks, crops, config.steps, config.steps)
         terms, x_hat = compute_loss(config, params, crops, quality, jax.random.key(1), look=look)
         decoded = jnp.round(jnp.clip(x_hat, 0, 1) * 255)
         bits = terms.bpp * crops.shape[1] * crops.shape[2]

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,6 +88,17 @@ def test_a_time_limit_saves_and_stops(config: TrainConfig, tmp_path: Path):
     run = train_run(dataclasses.replace(config, stop_after_s=0.001), tmp_path / "run", quiet=True)
     assert read_log(run, "stop")[0]["reason"].startswith("stop_after_s")
     assert load_parameters(run)[1] == 1
+
+
+def test_a_run_fits_its_schedule_into_a_duration(config: TrainConfig, tmp_path: Path):
+    optimizer = dataclasses.replace(config.optimizer, schedule="cosine", warmup=1)
+    begin = time.monotonic()
+    settings = dataclasses.replace(config, duration_s=6.0, steps=100_000, log_every=2, optimizer=optimizer)
+    run = train_run(settings, tmp_path / "run", quiet=True)
+    assert time.monotonic() - begin < 60
+    (stop,), rows = read_log(run, "stop"), read_log(run, "train")
+    assert stop["reason"] == "done" and 4 <= stop["step"] < 100_000 and load_parameters(run)[1] == stop["step"]
+    assert rows[-1]["learning_rate"] < 0.3 * rows[0]["learning_rate"]
 
 
 def test_a_run_that_is_not_finite_stops_with_a_message(
