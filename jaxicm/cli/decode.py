@@ -58,12 +58,9 @@ def decode(
     def work(job: Job, terminal: Terminal) -> str:
         data = read_bytes(job.source)
         if holds_clip(data, job.target, job in clips):
-            if model is not None or decoder is not None:
-                raise OptionError(
-                    f"{job.source} holds a clip, which takes no --model or --decoder; leave that out (a filter that is "
-                    "not installed is found in the folder that JAXICM_MODELS names)"
-                )
-            return decode_to_clip(data, Path(job.target))
+            if decoder is not None:
+                raise OptionError(f"{job.source} holds a clip, which takes no --decoder; leave it out")
+            return decode_to_clip(data, Path(job.target), model)
         start = time.perf_counter()
         pixels, icc, lossless = decode_bytes(data, model, decoder)
         (write_exact if lossless else write_picture)(job.target, pixels, icc=icc)

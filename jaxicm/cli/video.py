@@ -105,22 +105,25 @@ def decode(
     print(decode_to_clip(read_bytes(source), target, filtered=not unfiltered))
 
 
-def decode_to_clip(data: bytes, target: Path, *, filtered: bool = True) -> str:
+def decode_to_clip(data: bytes, target: Path, model: str | None = None, *, filtered: bool = True) -> str:
     """Decode a file of `jaxicm video encode` and write the clip.
 
     Args:
         data: the file.
         target: of a suffix of `media.clips.LOSSLESS_SUFFIXES`.
+        model: name or weight file of the filter; None finds it by the digest in the file.
         filtered: apply the filter that the file names.
 
     Returns:
         The line to print.
     """
+    from jaxicm.codecs import filter_weights, zoo
     from jaxicm.codecs.filtered_clip import decode_clip
     from jaxicm.media.clips import write_clip
 
     begin = time.perf_counter()
-    clip = decode_clip(data, filtered=filtered)
+    network = None if model is None else filter_weights.read(zoo.find(model))
+    clip = decode_clip(data, network=network, filtered=filtered)
     write_clip(target, clip.frames, clip.form, clip.rate, full_range=clip.full_range)
     seconds = time.perf_counter() - begin
     return f"{target}: {len(clip.frames)} frames of {clip.form.width}x{clip.form.height}, {seconds:.1f} s"

@@ -26,7 +26,7 @@ from jaxicm.bits.varint import read_uvarint, write_uvarint
 from jaxicm.codecs import filter_weights, weights, zoo
 from jaxicm.codecs.filter_weights import PlaneFilterWeights
 from jaxicm.codecs.plane_filter import PlaneFilterRunner
-from jaxicm.errors import CorruptFile, InputError
+from jaxicm.errors import CorruptFile, InputError, UnknownWeights
 from jaxicm.media.clips import Clip
 from jaxicm.media.ffmpeg import FfmpegCodec
 from jaxicm.media.video_codec import Structure, VideoCodec
@@ -154,16 +154,24 @@ def encode_clip(
     return data, ClipFacts(len(stream), len(update), len(data), digest != NO_WEIGHTS, tuple(costs))
 
 
-def decode_clip(data: bytes, *, coder: VideoCodec | None = None, filtered: bool = True) -> Clip:
+def decode_clip(
+    data: bytes,
+    *,
+    coder: VideoCodec | None = None,
+    network: PlaneFilterWeights | None = None,
+    filtered: bool = True,
+) -> Clip:
     """Decode a file.
 
     Args:
       data: the bytes of a file of `encode_clip`.
       coder: decoder of the codec; by default that of ffmpeg.
+      network: the filter that the file names; by default it is looked for among those installed.
       filtered: apply the filter that the file names; without, what any decoder of the codec shows is returned.
 
     Raises:
-      FileFormatError: a subclass says why the file cannot be decoded; UnknownWeights: the filter is not installed.
+      FileFormatError: a subclass says why the file cannot be decoded; UnknownWeights: the filter is not installed, or
+        `network` is another one.
       MissingDependency: the codec is not installed.
     """
     header, found = _parse(data)
@@ -174,12 +182,36 @@ def decode_clip(data: bytes, *, coder: VideoCodec | None = None, filtered: bool 
     if len(frames) != count:
         raise CorruptFile(f"the stream holds {len(frames)} frames, expected {count}; get an intact copy of the file")
     if filtered and header.weights != NO_WEIGHTS:
-        network = filter_weights.read(zoo.find_digest(header.weights))
+        network = named_weights(header.weights, network)
         params: Mapping[str, Any] = network.params
         if SectionKind.UPDATE in found:
             params = _updated(params, found[SectionKind.UPDATE])
         frames = PlaneFilterRunner(network.config.filter).apply(params, frames, form, header.quality_q4 / 16 - 1)
     return Clip(frames, form, rate, bool(header.flags))
+
+
+def named_weights(digest: bytes, network: PlaneFilterWeights | None) -> PlaneFilterWeights:
+    """Return the filters that a file names.
+
+    Args:
+      digest: first bytes of their digest, in the file.
+      network: to be checked; by default they are looked for among those installed.
+
+    Raises:
+      UnknownWeights: they are not installed, or `network` holds others.
+      CorruptFile: what is installed under that name is no filter.
+    """
+    if network is None:
+        try:
+            return filter_weights.read(zoo.find_digest(digest))
+        except InputError as error:
+            raise CorruptFile(f"the file names weights that are no filter ({error}); get an intact copy") from error
+    if not network.info.digest.startswith(digest.hex()):
+        raise UnknownWeights(
+            f"the file was made with weights {digest.hex()}, not with {network.info.name} "
+            f"({network.info.digest[:16]}); give those that made it"
+        )
+    return network
 
 
 def extract_stream(data: bytes) -> tuple[bytes, str]:

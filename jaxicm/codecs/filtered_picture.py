@@ -20,13 +20,13 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
-from jaxicm.codecs import block_choice, filter_weights, weights, zoo
+from jaxicm.codecs import block_choice, weights
 from jaxicm.codecs.block_choice import BLOCKS
 from jaxicm.codecs.filter_weights import PlaneFilterWeights
-from jaxicm.codecs.filtered_clip import CHROMA_WEIGHT, CODERS, NO_WEIGHTS, PRESETS, CoderName, lagrangian
+from jaxicm.codecs.filtered_clip import CHROMA_WEIGHT, CODERS, NO_WEIGHTS, PRESETS, CoderName, lagrangian, named_weights
 from jaxicm.codecs.image_file import SIDE_MAX, check_picture
 from jaxicm.codecs.plane_filter import PlaneFilterRunner
-from jaxicm.errors import CorruptFile, InputError, OptionError, UnknownWeights
+from jaxicm.errors import CorruptFile, OptionError
 from jaxicm.media.ffmpeg import FfmpegCodec
 from jaxicm.media.video_codec import VideoCodec
 from jaxicm.media.yuv import PlanarFormat, Planes, to_pixels, to_planes
@@ -182,7 +182,7 @@ def decode_detail(
     form, grey = PlanarFormat(header.height, header.width, "420", 8), header.channels == 1
     indices, block = np.zeros((1, 1), np.int64), 0
     if SectionKind.MAP in found and filtered:  # all that can be wrong with it is told before the work begins
-        network = _named(header.weights, network)
+        network = named_weights(header.weights, network)
         count = network.config.count + 1
         indices, block = block_choice.read_map(found[SectionKind.MAP], form.height, form.width, count)
     coder = coder or _default_coder(header)
@@ -271,21 +271,6 @@ def _default_coder(header: Header) -> VideoCodec:
 
 def _qp(header: Header) -> int:
     return header.quality_q4 // 16 - 1
-
-
-def _named(digest: bytes, network: PlaneFilterWeights | None) -> PlaneFilterWeights:
-    """Return the set of filters that a file names."""
-    if network is None:
-        try:
-            return filter_weights.read(zoo.find_digest(digest))
-        except InputError as error:
-            raise CorruptFile(f"the file names weights that are no filter ({error}); get an intact copy") from error
-    if not network.info.digest.startswith(digest.hex()):
-        raise UnknownWeights(
-            f"the file was made with weights {digest.hex()}, not with {network.info.name} "
-            f"({network.info.digest[:16]}); give those that made it"
-        )
-    return network
 
 
 def _parse(data: bytes) -> tuple[Header, dict[SectionKind, bytes]]:

@@ -119,7 +119,7 @@ def measure(
         progress=progress,
     )
     middle = time.perf_counter()
-    decoded = decode_clip(data, coder=coder)
+    decoded = decode_clip(data, coder=coder, network=network)
     end = time.perf_counter()
     luma, yuv = psnr(clip.frames, decoded.frames, clip.form)
     kbps = 8 * len(data) / 1000 / float(len(clip.frames) / clip.rate)
