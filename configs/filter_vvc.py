@@ -4,6 +4,17 @@ jaxicm dataset coded PHOTOS --out coded --validation-pattern '*%12' --crops 2 --
 jaxicm dataset coded CLIPS --out coded_clips --side 192 --crops 12 --cache streams
 jaxicm train configs/filter_vvc.py --data coded/train.npy --data coded_clips/train.npy \
   validation.folders=coded/validation.npy
+
+Log of the shipped weights (1308 crops of 111 pictures of COCO train2017, 792 crops of 11 clips of DAVIS of 416x240 in
+random access; 2 CPU cores that did other work besides, 47 minutes; validation on 108 crops of 9 other pictures, error
+left relative to no filter, all QPs alike, rounded to 8 bits):
+
+    step 1500                                                                  0.985
+    step 5200    resumed with steps=5200, falling to 0 over the last 2080      0.976
+
+Before detail was shown to the network in units of the quantiser's step 700 steps of Adam had left 0.995 of the training
+error where 300 do now; Muon at this rate learns faster than Adam at 1e-3, and at four times the rate (Adam at 4e-3)
+both stand still.
 """
 
 from jaxicm.train.config import DataConfig, Multipliers, OptimizerConfig, TrainConfig, ValidationConfig
