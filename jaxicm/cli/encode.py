@@ -103,7 +103,7 @@ def encode(
         typer.Option(
             "--filter",
             metavar="content|plain|none",
-            help="With --codec: a filter of a set for each block (default), a single filter where it pays, or none.",
+            help="With --codec: a filter of a set for each block (default if installed), a single one, or none.",
         ),
     ] = None,
     block: Annotated[

@@ -34,7 +34,7 @@ def conventional_work(
     Args:
         codec: "vvc", "hevc" or "av1".
         qp: of the codec; None for `DEFAULT_QP`.
-        filter_: a key of `FILTERS`; None for "content".
+        filter_: a key of `FILTERS`; None for "content" where `model` or an installed set is taken, else "plain".
         model: name or weight file of the filters; None for the default ones.
         block: side of the blocks that have a filter each, 0 for the whole picture; None for the default one.
         background: colour behind transparent pictures.
@@ -58,7 +58,7 @@ def conventional_work(
         raise OptionError(f"--codec must be one of {', '.join(CODERS)}, got {codec!r}")
     if others:
         raise OptionError(f"--codec {codec} follows --qp and takes no {' or '.join(others)}; leave that out")
-    filter_, qp = filter_ or "content", DEFAULT_QP if qp is None else qp
+    filter_, qp = filter_ or _default_filter(model), DEFAULT_QP if qp is None else qp
     if filter_ not in FILTERS:
         raise OptionError(f"--filter must be one of {', '.join(FILTERS)}, got {filter_!r}")
     block = _checked_block(filter_, model, block)
@@ -93,6 +93,17 @@ def conventional_work(
         return result_line(job, parts, verify, picture.pixels, seconds)
 
     return work
+
+
+def _default_filter(model: str | None) -> str:
+    from jaxicm.codecs import zoo
+    from jaxicm.errors import InputError
+
+    try:
+        zoo.find(model or cast(str, FILTERS["content"]))
+    except InputError:
+        return "content" if model else "plain"
+    return "content"
 
 
 def _checked_block(filter_: str, model: str | None, block: int | None) -> int:
