@@ -1,13 +1,14 @@
 """Whole runs: exact resuming, stopping by a signal, the log, and what a user can do wrong."""
 
 import dataclasses
+import itertools
 import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -90,15 +91,18 @@ def test_a_time_limit_saves_and_stops(config: TrainConfig, tmp_path: Path):
     assert load_parameters(run)[1] == 1
 
 
-def test_a_run_fits_its_schedule_into_a_duration(config: TrainConfig, tmp_path: Path):
+def test_a_run_fits_its_schedule_into_a_duration(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from jaxicm.train import loop
+
+    ticks = itertools.count()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: 0.1 * next(ticks)))  # a tenth a look
     optimizer = dataclasses.replace(config.optimizer, schedule="cosine", warmup=1)
-    begin = time.monotonic()
-    settings = dataclasses.replace(config, duration_s=6.0, steps=100_000, log_every=2, optimizer=optimizer)
+    settings = dataclasses.replace(config, duration_s=5.0, steps=100_000, log_every=2, optimizer=optimizer)
     run = train_run(settings, tmp_path / "run", quiet=True)
-    assert time.monotonic() - begin < 60
     (stop,), rows = read_log(run, "stop"), read_log(run, "train")
-    assert stop["reason"] == "done" and 4 <= stop["step"] < 100_000 and load_parameters(run)[1] == stop["step"]
-    assert rows[-1]["learning_rate"] < 0.3 * rows[0]["learning_rate"]
+    assert stop["reason"] == "done" and 10 <= stop["step"] <= 50 and load_parameters(run)[1] == stop["step"]
+    rates = [row["learning_rate"] for row in rows]
+    assert rates[-1] < 0.2 * rates[0]
 
 
 def test_a_run_that_is_not_finite_stops_with_a_message(
