@@ -2,7 +2,7 @@
 
     jaxicm train configs/image_fast_wide.py --data PHOTOS_A --data PHOTOS_B --resident duration_s=SECONDS
 
-For an accelerator: on two CPU cores a step takes a minute. Decoding: synthesis 33.4, probability model 5.5 kMAC per
+For an accelerator: two CPU cores would take half a minute a step. Decoding: synthesis 33.4, probability model 5.5 kMAC per
 pixel; analysis 32.9; 14.7 million parameters.
 
 Log (one H100, jax 0.11, 600 photographs of which the 21 of the validation are left out; TF32 and bfloat16, 66 steps a
