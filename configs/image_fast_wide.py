@@ -2,11 +2,11 @@
 
     jaxicm train configs/image_fast_wide.py --data PHOTOS_A --data PHOTOS_B --resident duration_s=SECONDS
 
-For an accelerator: two CPU cores would take half a minute a step. Decoding: synthesis 33.4, probability model 5.5 kMAC per
-pixel; analysis 32.9; 14.7 million parameters.
+For an accelerator: two CPU cores would take half a minute a step. Decoding: synthesis 33.4, probability model 5.5 kMAC
+per pixel; analysis 32.9; 14.7 million parameters.
 
-Log (one H100, jax 0.11, 600 photographs of which the 21 of the validation are left out; TF32 and bfloat16, 66 steps a
-second, compiled in 95 s):
+Log (one H100, jax 0.11, 600 photographs, the 21 of the validation not among them; TF32 and bfloat16, 66 steps a second,
+compiled in 95 s):
 
     steps 0-850      constant rate, 320 of the pictures                     loss 1.279 at step 500
     steps 850-3700   falling linearly to 0, all of them, 43 s               training loss 1.11
