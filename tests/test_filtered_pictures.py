@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jaxicm.cli.main import app
-from jaxicm.codecs import filter_weights, filtered_clip, filtered_picture, plane_filter
+from jaxicm.codecs import filter_weights, filtered_clip, plane_filter
 from jaxicm.errors import InputError, JaxicmError
 from jaxicm.evaluate import filtered
 from jaxicm.evaluate.lpips import Lpips
@@ -78,8 +78,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("JAXICM_MODELS", str(tmp_path))
     monkeypatch.setattr(plane_filter, "WINDOWS", ((128, 160),))
-    for module in (ffmpeg, filtered_picture, filtered_clip):
-        monkeypatch.setattr(module, "FfmpegCodec", Coarse)
+    monkeypatch.setattr(ffmpeg, "FfmpegCodec", Coarse)
     monkeypatch.setattr(filtered, "BASES", {"vvc": Coarse()})
     monkeypatch.setattr(Lpips, "load", no_lpips)
     Coarse.encodings.clear()

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from jaxicm.cli.encode import kept_profile, read_input, result_line, size_text, tell
+from jaxicm.cli.options import DEFAULT_FILTER
 from jaxicm.errors import JaxicmError, OptionError
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from jaxicm.codecs.filtered_picture import PictureFacts
 
 DEFAULT_QP = 32
-FILTERS = {"content": "filter_content", "plain": "filter_vvc", "none": None}
+FILTERS = {"content": "filter_content", "plain": DEFAULT_FILTER, "none": None}
 """What stands behind the codec, and the weights that are taken for it by default: a set of filters, one, or none."""
 
 
@@ -47,10 +48,10 @@ def conventional_work(
         MissingDependency: the codec is not installed.
     """
     from jaxicm.codecs import filtered_picture
-    from jaxicm.codecs.filtered_clip import CODERS, PRESETS
+    from jaxicm.codecs.filtered_clip import CODERS
     from jaxicm.errors import MissingDependency
     from jaxicm.evaluate.metrics import psnr as measure_psnr
-    from jaxicm.media.ffmpeg import FfmpegCodec
+    from jaxicm.media.ffmpeg import default_codec
     from jaxicm.media.files import source_name, write_bytes
     from jaxicm.media.pictures import read_picture
 
@@ -62,7 +63,7 @@ def conventional_work(
     if filter_ not in FILTERS:
         raise OptionError(f"--filter must be one of {', '.join(FILTERS)}, got {filter_!r}")
     block = _checked_block(filter_, model, block)
-    coder = FfmpegCodec(cast(Any, codec), PRESETS[codec])
+    coder = default_codec(cast(Any, codec))
     low, high = coder.qps
     if not low <= qp <= high:
         raise OptionError(f"--qp of {coder.title} must be from {low} to {high}, got {qp}")

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+DEFAULT_FILTER = "filter_vvc"
+"""Weights of the filter behind a conventional codec."""
 DecoderOption = Annotated[
     str | None,
     typer.Option(

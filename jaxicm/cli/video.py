@@ -7,7 +7,8 @@ from typing import Annotated, Any, cast
 import typer
 
 from jaxicm.adapt.filter_fits import FILTER_FITS, WAYS
-from jaxicm.cli.video_evaluation import DEFAULT_FILTER, evaluate
+from jaxicm.cli.options import DEFAULT_FILTER
+from jaxicm.cli.video_evaluation import evaluate
 
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Compress clips with a filtered codec, and back.")
 
@@ -45,7 +46,7 @@ def encode(
     from jaxicm.codecs import filter_weights, filtered_clip, zoo
     from jaxicm.errors import OptionError
     from jaxicm.media.clips import read_clip
-    from jaxicm.media.ffmpeg import FfmpegCodec
+    from jaxicm.media.ffmpeg import PRESETS, FfmpegCodec
     from jaxicm.media.files import atomic_write
     from jaxicm.media.video_codec import Structure
 
@@ -56,7 +57,7 @@ def encode(
     if codec not in filtered_clip.CODERS:
         raise OptionError(f"--codec must be one of {', '.join(filtered_clip.CODERS)}, got {codec!r}")
     way, begin = FILTER_FITS.get(filter_), time.perf_counter()
-    coder = FfmpegCodec(cast(Any, codec), preset or filtered_clip.PRESETS[codec])
+    coder = FfmpegCodec(cast(Any, codec), preset or PRESETS[cast(Any, codec)])
     structure = Structure(period=period)
     network = None if filter_ == "none" else filter_weights.read(zoo.find(model))
     fit = None

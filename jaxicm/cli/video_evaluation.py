@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from jaxicm.adapt.filter_fits import WAYS
+from jaxicm.cli.options import DEFAULT_FILTER
 
 if TYPE_CHECKING:
     from jaxicm.evaluate.clip_run import ClipPoint
-
-DEFAULT_FILTER = "filter_vvc"
 
 
 def evaluate(
@@ -36,7 +35,7 @@ def evaluate(
     from jaxicm.codecs import filter_weights, filtered_clip, zoo
     from jaxicm.errors import OptionError
     from jaxicm.evaluate.clip_run import ClipSettings, run
-    from jaxicm.media.ffmpeg import FfmpegCodec
+    from jaxicm.media.ffmpeg import default_codec
     from jaxicm.media.stream_cache import CachedCodec
 
     ways = tuple(word.strip() for word in filters.split(",") if word.strip())
@@ -51,7 +50,7 @@ def evaluate(
     with contextlib.ExitStack() as stack:
         terminal = stack.enter_context(Terminal())
         folder = keep or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jaxicm-")))
-        coder = CachedCodec(FfmpegCodec(name, filtered_clip.PRESETS[codec]), folder)
+        coder = CachedCodec(default_codec(name), folder)
         points = run(clips, settings, coder, network, out, tell, terminal.show_adapting)
     print_rates(points, ways)
 

@@ -12,15 +12,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, partial
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from jaxicm.adapt.parameter_code import apply_update, decode_update, leaf_shapes, select
-from jaxicm.adapt.parameters import ParameterFit, fit_parameters
-from jaxicm.adapt.stage import Progress
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.bits.varint import read_uvarint, write_uvarint
 from jaxicm.codecs import filter_weights, weights, zoo
@@ -28,16 +26,18 @@ from jaxicm.codecs.filter_weights import PlaneFilterWeights
 from jaxicm.codecs.plane_filter import PlaneFilterRunner
 from jaxicm.errors import CorruptFile, InputError, UnknownWeights
 from jaxicm.media.clips import Clip
-from jaxicm.media.ffmpeg import FfmpegCodec
+from jaxicm.media.ffmpeg import CoderName, default_codec
 from jaxicm.media.video_codec import Structure, VideoCodec
 from jaxicm.media.yuv import PlanarFormat, Planes
 from jaxicm.models.filter import PlaneFilter, PlaneFilterConfig
 
+if TYPE_CHECKING:
+    from jaxicm.adapt.parameters import ParameterFit
+    from jaxicm.adapt.stage import Progress
+
 CODEC_NAME = "filtered"
-CoderName = Literal["vvc", "hevc", "av1"]
 CODERS: tuple[CoderName, ...] = ("vvc", "hevc", "av1")
 """Conventional codecs; the position is their number in the file."""
-PRESETS = {"vvc": "medium", "hevc": "slower", "av1": "4"}
 PATTERNS: tuple[tuple[str, ...], ...] = (("*/bias",), ("*/kernel",), ("*/bias", "*/kernel"), ("last/*",))
 """Leaves that an update may change; the position is the first byte of the section."""
 CHROMA_WEIGHT = 4 / 6
@@ -88,9 +88,9 @@ def encode_clip(
     name: CoderName = "vvc",
     structure: Structure = Structure(period=32),  # noqa: B008 a frozen dataclass
     network: PlaneFilterWeights | None = None,
-    fit: ParameterFit | None = None,
+    fit: "ParameterFit | None" = None,
     limit_s: float | None = None,
-    progress: Progress | None = None,
+    progress: "Progress | None" = None,
 ) -> tuple[bytes, ClipFacts]:
     """Encode a clip.
 
@@ -114,7 +114,7 @@ def encode_clip(
     """
     if network is not None and network.config.count > 1:
         raise InputError(f"weights {network.info.name} are a set of filters for pictures; a clip takes a single one")
-    coder = coder or FfmpegCodec(name, PRESETS[name])
+    coder = coder or default_codec(name)
     form, frames = clip.form, clip.frames
     stream = coder.encode(frames, form, qp, structure).data
     decoded = coder.decode(stream, form).frames
@@ -177,7 +177,7 @@ def decode_clip(
     header, found = _parse(data)
     form = PlanarFormat(header.height, header.width, "420", cast(Literal[8, 10], header.bit_depth))
     name, count, rate = _clip_facts(found[SectionKind.CLIP])
-    coder = coder or FfmpegCodec(name, PRESETS[name])
+    coder = coder or default_codec(name)
     frames = coder.decode(found[SectionKind.STREAM], form).frames
     if len(frames) != count:
         raise CorruptFile(f"the stream holds {len(frames)} frames, expected {count}; get an intact copy of the file")
@@ -261,11 +261,13 @@ def _fitted(
     clip: Clip,
     decoded: Sequence[Planes],
     qp: int,
-    fit: ParameterFit,
+    fit: "ParameterFit",
     limit_s: float | None,
-    progress: Progress | None,
+    progress: "Progress | None",
 ) -> bytes:
     """Return the update section, empty where none pays on the frames that are looked at."""
+    from jaxicm.adapt.parameters import fit_parameters  # imports optimisers, which decoding does not need
+
     if fit.pattern not in PATTERNS:
         known = "; ".join(", ".join(pattern) for pattern in PATTERNS)
         raise InputError(f"an update changes one of {known}, found {', '.join(fit.pattern)}")

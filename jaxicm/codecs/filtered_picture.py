@@ -23,11 +23,11 @@ from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.codecs import block_choice, weights
 from jaxicm.codecs.block_choice import BLOCKS
 from jaxicm.codecs.filter_weights import PlaneFilterWeights
-from jaxicm.codecs.filtered_clip import CHROMA_WEIGHT, CODERS, NO_WEIGHTS, PRESETS, CoderName, lagrangian, named_weights
+from jaxicm.codecs.filtered_clip import CHROMA_WEIGHT, CODERS, NO_WEIGHTS, lagrangian, named_weights
 from jaxicm.codecs.image_file import SIDE_MAX, check_picture
 from jaxicm.codecs.plane_filter import PlaneFilterRunner
 from jaxicm.errors import CorruptFile, OptionError
-from jaxicm.media.ffmpeg import FfmpegCodec
+from jaxicm.media.ffmpeg import CoderName, default_codec
 from jaxicm.media.video_codec import VideoCodec
 from jaxicm.media.yuv import PlanarFormat, Planes, to_pixels, to_planes
 from jaxicm.models.filter_set import member
@@ -111,7 +111,7 @@ def encode_picture(
     if block not in BLOCKS:
         raise OptionError(f"a block has a side of {', '.join(map(str, BLOCKS))} (0: the picture), got {block}")
     form, grey = PlanarFormat(pixels.shape[0], pixels.shape[1], "420", 8), pixels.ndim == 2
-    planes, coder = to_planes(pixels, "420", 8), coder or FfmpegCodec(name, PRESETS[name])
+    planes, coder = to_planes(pixels, "420", 8), coder or default_codec(name)
     stream = coder.encode([planes], form, qp)
     decoded, decoder_s = _decoded(coder, stream.data, form)
     begin = time.perf_counter()
@@ -185,7 +185,7 @@ def decode_detail(
         network = named_weights(header.weights, network)
         count = network.config.count + 1
         indices, block = block_choice.read_map(found[SectionKind.MAP], form.height, form.width, count)
-    coder = coder or _default_coder(header)
+    coder = coder or default_codec(CODERS[header.flags])
     decoded, coder_s = _decoded(coder, found[SectionKind.STREAM], form)
     begin = time.perf_counter()
     versions = {0: _visible(decoded, grey)}
@@ -262,11 +262,6 @@ def _decoded(coder: VideoCodec, stream: bytes, form: PlanarFormat) -> tuple[Plan
     if len(clip.frames) != 1:
         raise CorruptFile(f"the stream holds {len(clip.frames)} pictures, expected one; get an intact copy of the file")
     return clip.frames[0], clip.cpu_s
-
-
-def _default_coder(header: Header) -> VideoCodec:
-    name = CODERS[header.flags]
-    return FfmpegCodec(name, PRESETS[name])
 
 
 def _qp(header: Header) -> int:

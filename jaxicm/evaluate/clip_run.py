@@ -16,10 +16,11 @@ from jaxicm.adapt.filter_fits import FILTER_FITS, WAYS
 from jaxicm.adapt.parameters import ParameterFit
 from jaxicm.adapt.stage import Progress
 from jaxicm.codecs.filter_weights import PlaneFilterWeights
-from jaxicm.codecs.filtered_clip import CoderName, decode_clip, encode_clip
+from jaxicm.codecs.filtered_clip import decode_clip, encode_clip
 from jaxicm.errors import InputError
 from jaxicm.evaluate.bdrate import bd_rate
 from jaxicm.media.clips import Clip, read_clip
+from jaxicm.media.ffmpeg import CoderName
 from jaxicm.media.files import atomic_write
 from jaxicm.media.stream_cache import CachedCodec
 from jaxicm.media.video_codec import Structure

@@ -13,7 +13,7 @@ import numpy as np
 from jaxicm.errors import MissingDependency, OptionError
 from jaxicm.evaluate.anchors import ANCHORS
 from jaxicm.evaluate.subjects import DecodedPicture, Encoded
-from jaxicm.media.ffmpeg import FfmpegCodec
+from jaxicm.media.ffmpeg import FfmpegCodec, default_codec
 from jaxicm.media.stream_cache import CachedCodec
 from jaxicm.media.video_codec import VideoCodec, check_clip
 from jaxicm.media.yuv import PlanarFormat, to_planes
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from jaxicm.codecs.filter_weights import PlaneFilterWeights
 
 BASES = {
-    "vvc": FfmpegCodec("vvc", "medium"),
+    "vvc": default_codec("vvc"),
     "vvc-faster": FfmpegCodec("vvc", "faster"),
-    "hevc": FfmpegCodec("hevc", "slower"),
-    "av1": FfmpegCodec("av1", "4"),
+    "hevc": default_codec("hevc"),
+    "av1": default_codec("av1"),
 }
 NO_FILTER = "none"
 

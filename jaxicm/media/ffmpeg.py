@@ -20,6 +20,9 @@ from jaxicm.media.measured_process import run_measured
 from jaxicm.media.video_codec import INTRA, DecodedClip, Stream, Structure, check_clip, run_decoder
 from jaxicm.media.yuv import PlanarFormat, Planes, cut, frames_to_bytes, pad
 
+CoderName = Literal["vvc", "hevc", "av1"]
+PRESETS: dict[CoderName, str] = {"vvc": "medium", "hevc": "slower", "av1": "4"}
+"""Of the encoders, unless another one is asked for."""
 _SMALLEST = 16  # x265 and vvenc take no smaller frames
 _PIXEL_FORMATS = {"400": "gray", "420": "yuv420p", "444": "yuv444p"}
 
@@ -62,7 +65,7 @@ class FfmpegCodec:
         parameters: more parameters of the encoder library, which override those set here.
     """
 
-    name: Literal["vvc", "hevc", "av1"]
+    name: CoderName
     preset: str
     parameters: Mapping[str, str | int] = field(default_factory=dict)
 
@@ -185,6 +188,11 @@ _ATTEMPTS = 8
 """Of an encoder that leaves without an error and without a stream, as libvvenc does with one all-intra clip in twenty
 (of single pictures never, of a thousand); the next attempt gives all of it."""
 _QUIET = ("-nostdin", "-hide_banner", "-y", "-v", "error")
+
+
+def default_codec(name: CoderName) -> FfmpegCodec:
+    """Return a codec with its preset of `PRESETS`."""
+    return FfmpegCodec(name, PRESETS[name])
 
 
 def _pixel_format(form: PlanarFormat) -> str:

@@ -201,7 +201,7 @@ def test_a_set_of_one_is_switched_block_by_block(tmp_path, monkeypatch: pytest.M
 
 
 def test_the_public_interface_decodes_it(network, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(filtered_picture, "_default_coder", lambda header: Uneven())
+    monkeypatch.setattr(filtered_picture, "default_codec", lambda name: Uneven())
     data, facts = encode_picture(picture(), 32, coder=Uneven(), network=network, block=64, icc=b"profile")
     np.testing.assert_array_equal(jaxicm.decode(data), facts.pixels)
     assert {s.kind: s.payload for s in unpack(data)[1]}[SectionKind.ICC] == b"profile"
