@@ -50,7 +50,11 @@ def random_corpus(config: TrainConfig) -> Corpus:
     """Make a corpus of noise, cropped and varied as the configuration says, for want of pictures."""
     vary = config.data
     data = DataConfig(
-        smallest_scale=vary.smallest_scale, unscaled=vary.unscaled, flip=vary.flip, transpose=vary.transpose
+        smallest_scale=vary.smallest_scale,
+        unscaled=vary.unscaled,
+        flip=vary.flip,
+        transpose=vary.transpose,
+        toned=vary.toned,
     )
     config = dataclasses.replace(config, data=data)
     sampler = CropSampler((NoisePictures(2 * config.crop, config.seed),), (1.0,), data, config.crop, config.seed)

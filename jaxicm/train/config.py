@@ -142,6 +142,8 @@ class TrainConfig:
       duration_s: seconds from the start of the process after which the run is to be done, for a rented device; 0 goes
         by the steps alone. Schedules end then: from the speed so far the loop foresees how many steps there will be,
         `steps` at most, so a run like this cannot be repeated exactly.
+      profile_steps: steps of which a profile is written into the run's folder, from the third line of the log on (the
+        first ones compile); 0 writes none. TensorBoard and Perfetto show it.
       max_skipped: non-finite steps in a row that end the run.
       tensorboard: write a TensorBoard log as well, if a writer is installed.
     """
@@ -178,6 +180,7 @@ class TrainConfig:
     keep_checkpoints: int = 2
     stop_after_s: float = 0.0
     duration_s: float = 0.0
+    profile_steps: int = 0
     max_skipped: int = 10
     tensorboard: bool = False
 
@@ -193,6 +196,7 @@ class TrainConfig:
             ("log_every", self.log_every, self.log_every >= 1, "must be at least 1"),
             ("keep_checkpoints", self.keep_checkpoints, self.keep_checkpoints >= 1, "must be at least 1"),
             ("max_skipped", self.max_skipped, self.max_skipped >= 1, "must be at least 1"),
+            ("profile_steps", self.profile_steps, self.profile_steps >= 0, "must not be negative (0 profiles none)"),
             ("seed", self.seed, self.seed >= 0, "must not be negative"),
             ("accumulate", self.accumulate, self.accumulate >= 1, "must be at least 1"),
             ("parameter_shards", self.parameter_shards, self.parameter_shards >= 0,
@@ -207,6 +211,7 @@ class TrainConfig:
              _QUALITY_RULE + " and not below quality_min"),
             ("data.smallest_scale", self.data.smallest_scale, self.filter is None or self.data.smallest_scale == 1,
              "must be 1 for filters: what coding left would be another thing at another size"),
+            ("data.toned", self.data.toned, self.filter is None or not self.data.toned, "must be 0 for filters"),
             ("data.min_contrast", self.data.min_contrast, self.filter is None or not self.data.min_contrast,
              "must be 0 for filters"),
             ("resident", self.resident, self.filter is None or not self.resident, "is not for filters"),

@@ -27,6 +27,7 @@ class DataConfig:
       unscaled: share of the crops in [0, 1] that keep their own scale.
       flip: mirror half of the crops.
       transpose: swap rows and columns of half of the crops.
+      toned: share of the crops in [0, 1] that are shown with other contrast, colours and light (see `train.tone`).
       min_side: pictures with a side below it are left out, in pixels; 0 takes all that hold a crop.
       min_jpeg_quality: JPEG files below it are left out, in [0, 100] on the scale of the IJG library; 0 takes all.
       min_contrast: crops are drawn again whose luma has a smaller standard deviation, in levels of 8 bit; 0 takes all.
@@ -49,6 +50,7 @@ class DataConfig:
     unscaled: float = 0.5
     flip: bool = True
     transpose: bool = True
+    toned: float = 0.0
     min_side: int = 0
     min_jpeg_quality: int = 0
     min_contrast: float = 0.0
@@ -67,6 +69,7 @@ class DataConfig:
              f"must be one for each of the {count} data.folders, or none at all"),
             ("smallest_scale", 0 < self.smallest_scale <= 1, "must be in (0, 1] (1 does not scale)"),
             ("unscaled", 0 <= self.unscaled <= 1, "must be in [0, 1]"),
+            ("toned", 0 <= self.toned <= 1, "must be in [0, 1]"),
             ("min_side", self.min_side >= 0, "must not be negative"),
             ("min_jpeg_quality", 0 <= self.min_jpeg_quality <= 100, "must be in [0, 100]"),
             ("min_contrast", 0 <= self.min_contrast < 128, "must be in [0, 128) levels"),

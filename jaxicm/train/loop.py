@@ -31,6 +31,7 @@ from jaxicm.train.mesh import gather, make_mesh, place_batch, place_whole, state
 from jaxicm.train.processes import agreed, is_writer, preempted
 from jaxicm.train.start import start_parameters
 from jaxicm.train.step import Data, TrainState, compile_step, start_state
+from jaxicm.train.trace import FOLDER, Trace
 from jaxicm.train.validation import Validation
 
 _IN_FLIGHT = 2
@@ -203,7 +204,7 @@ def _run_steps(
     queue: deque[dict[str, jax.Array]] = deque()
     window: list[dict[str, np.ndarray]] = []
     logged_at, clock, length = time.monotonic(), _Clock(config, begun), _Length(config, begun)
-    reason = "done"
+    reason, trace = "done", Trace(run, first + 2 * config.log_every, config.profile_steps if is_writer() else 0)
 
     def save() -> None:
         saved = checkpoints.save(state, corpus.state(step))
@@ -230,8 +231,11 @@ def _run_steps(
         if step == 0:
             validate()
         while step < length.steps:
+            trace.before(step)
             state, metrics = step_function(state, batches(), length.steps)
             step += 1
+            if trace.after(step, metrics):
+                log.event("profile", step, {"folder": str(run / FOLDER)})
             queue.append(metrics)
             while len(queue) > _IN_FLIGHT:
                 finish(queue.popleft())
@@ -260,6 +264,7 @@ def _run_steps(
             if interruption.received or over:
                 reason = interruption.received or f"stop_after_s={config.stop_after_s:g}"
                 break
+        trace.close()
         while queue:
             finish(queue.popleft())
         save()

@@ -84,10 +84,12 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     }
     if config.name == "muon":
         groups["muon"] = optax.chain(
-            scale_by_muon(
-                beta=config.muon_momentum,
-                ns_steps=config.muon_iterations,
-                weight_dimension_numbers=_dimension_numbers,
+            _alike_together(
+                scale_by_muon(
+                    beta=config.muon_momentum,
+                    ns_steps=config.muon_iterations,
+                    weight_dimension_numbers=_matrices,
+                )
             ),
             optax.stateless(_match_adam if config.muon_scale == "adam" else lambda updates, params: updates),
             optax.scale(multipliers.muon),
@@ -104,21 +106,59 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     return optax.chain(*parts, optax.partition(groups, labels))
 
 
-def _dimension_numbers(params: Any) -> Any:
-    def numbers(path: tuple[Any, ...], leaf: Any) -> MuonDimensionNumbers:
-        if str(path[-1].key) == "kernel":
-            return MuonDimensionNumbers((0, 1, 2), (3,))
-        return MuonDimensionNumbers((leaf.ndim - 2,), (leaf.ndim - 1,))
+def _alike_together(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Give a transformation all matrices of one size as one stack.
 
-    return jax.tree_util.tree_map_with_path(numbers, params)
+    Each of the iterations that orthogonalise a matrix is a handful of tiny kernels on an accelerator: launched for
+    every layer apart they took longer than the layers themselves.
+
+    Args:
+      transformation: of a dictionary of arrays `[count, inputs, outputs]`, one entry for every size.
+
+    Returns:
+      The transformation of parameters or gradients as they lie in the model; its state holds the stacks.
+    """
+
+    def stack(tree: Any) -> dict[str, Array]:
+        alike: dict[str, list[Array]] = {}
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            inputs, outputs = _matrix_shape(path, leaf)
+            alike.setdefault(f"{inputs}x{outputs}", []).append(leaf.reshape(-1, inputs, outputs))
+        return {size: jnp.concatenate(matrices) for size, matrices in alike.items()}
+
+    def unstack(stacks: dict[str, Array], like: Any) -> Any:
+        taken = dict.fromkeys(stacks, 0)
+
+        def take(path: tuple[Any, ...], leaf: Any) -> Array:
+            inputs, outputs = _matrix_shape(path, leaf)
+            size, count = f"{inputs}x{outputs}", leaf.size // (inputs * outputs)
+            taken[size] += count
+            return stacks[size][taken[size] - count : taken[size]].reshape(leaf.shape)
+
+        return jax.tree_util.tree_map_with_path(take, like)
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        del params
+        stacks, state = transformation.update(stack(updates), state)
+        return unstack(stacks, updates), state  # pyright: ignore[reportArgumentType]
+
+    return optax.GradientTransformation(lambda params: transformation.init(stack(params)), update)
+
+
+def _matrices(stacks: Any) -> dict[str, MuonDimensionNumbers]:
+    return dict.fromkeys(stacks, MuonDimensionNumbers((1,), (2,)))
+
+
+def _matrix_shape(path: tuple[Any, ...], leaf: Any) -> tuple[int, int]:
+    """Return inputs and outputs of the matrices that a parameter of Muon holds; see `is_muon_kernel`."""
+    outputs = leaf.shape[-1]
+    return (leaf.size // outputs if str(path[-1].key) == "kernel" else leaf.shape[-2]), outputs
 
 
 def _match_adam(updates: Any, params: Any = None) -> Any:
     del params
 
     def scale(path: tuple[Any, ...], update: Array) -> Array:
-        outputs = update.shape[-1]
-        inputs = update[0].size // outputs * update.shape[0] if str(path[-1].key) == "kernel" else update.shape[-2]
-        return update * (_ADAM_RMS * max(inputs, outputs) ** 0.5)
+        return update * (_ADAM_RMS * max(_matrix_shape(path, update)) ** 0.5)
 
     return jax.tree_util.tree_map_with_path(scale, updates)

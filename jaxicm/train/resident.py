@@ -9,9 +9,12 @@ import numpy as np
 from jax import Array
 
 from jaxicm.errors import ConfigError
+from jaxicm.train import tone
 
 _STACK_WASTE = 4
 """A stack of pictures of unequal sizes may take this many times the memory of the pictures."""
+_TONE = 1
+"""What the key of the tones is folded with: the other keys, and with them the crops, are those of a run without."""
 _LOBES = 3
 """Half the width of the Lanczos kernel, in samples of the smaller picture."""
 
@@ -53,6 +56,7 @@ def resident_crops(
     transpose: bool = True,
     smallest_scale: float = 1.0,
     unscaled: float = 0.5,
+    toned: float = 0.0,
 ) -> Array:
     """Draw crops at random.
 
@@ -66,6 +70,7 @@ def resident_crops(
       transpose: swap rows and columns of half of them.
       smallest_scale: reduce crops by a factor drawn from [smallest_scale, 1], uniform in its logarithm.
       unscaled: share of the crops in [0, 1] that keep their own scale.
+      toned: share of the crops in [0, 1] whose contrast, colours and light are varied.
 
     Returns:
       uint8 `[count, crop, crop, 3]`.
@@ -88,6 +93,10 @@ def resident_crops(
     if transpose:
         swapped = jax.random.bernoulli(transpose_key, shape=(count, 1, 1, 1))
         crops = jnp.where(swapped, crops.swapaxes(1, 2), crops)
+    if toned:
+        chosen, *position = jax.random.uniform(jax.random.fold_in(key, _TONE), (4, count, 1, 1, 1))
+        varied = tone.toned(crops.astype(jnp.float32), *tone.draw_tone(position)).astype(jnp.uint8)
+        crops = jnp.where(chosen < toned, varied, crops)
     return crops
 
 

@@ -15,6 +15,7 @@ from jaxicm.errors import ConfigError, InputError
 from jaxicm.train.data_config import DataConfig
 from jaxicm.train.jpeg_quality import jpeg_quality
 from jaxicm.train.sources import PictureSource, digest
+from jaxicm.train.tone import LUMA, draw_tone, toned
 
 if TYPE_CHECKING:
     from jaxicm.tasks.targets import Objects
@@ -195,6 +196,7 @@ class CropSampler:
     def settings(self) -> dict[str, Any]:
         """Return what the crops depend on besides the pictures, as plain data."""
         names = ("smallest_scale", "unscaled", "flip", "transpose", "min_side", "min_jpeg_quality", "min_contrast")
+        names += ("toned",) if self.data.toned else ()
         values = {f"data.{name}": getattr(self.data, name) for name in names}
         if self.annotations is not None:
             values["data.annotations"] = self.annotations.fingerprint
@@ -224,7 +226,7 @@ class CropSampler:
             else:
                 labels = self._labels(source, picture)
                 view = self._draw_view(found.shape, labels, rng)
-                crop = view.cut(found)
+                crop = self._show(view.cut(found), rng)
                 contrast = luma_deviation(crop) if self.data.min_contrast else 0.0
                 if contrast >= self.data.min_contrast:
                     objects = None if labels is None or labels.size is None else labels.in_crop(view, self.data.objects)
@@ -309,6 +311,14 @@ class CropSampler:
         mirrored, swapped = (rng.random(2) < 0.5).tolist()
         return CropView(top, left, side, crop, mirrored and data.flip, swapped and data.transpose)
 
+    def _show(self, crop: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if not self.data.toned:  # nothing is drawn, so that such runs keep their crops
+            return crop
+        chosen, *position = rng.random(4)
+        if chosen >= self.data.toned:
+            return crop
+        return toned(crop.astype(np.float32), *draw_tone(position)).astype(np.uint8)
+
     def _nothing_left(self, source: int, rejected: Sequence[Rejection]) -> str:
         names = {item.picture: item for item in rejected}
         some = "; ".join(f"{item.picture}: {item.reason}" for item in list(names.values())[:3])
@@ -326,4 +336,4 @@ def luma_deviation(crop: np.ndarray) -> float:
     Args:
         crop: uint8 `[H, W, 3]`.
     """
-    return float((crop @ np.array([0.299, 0.587, 0.114], np.float32)).std())
+    return float((crop @ np.array(LUMA, np.float32)).std())

@@ -278,6 +278,7 @@ def draw_crops(config: TrainConfig, data: Data, key: Array, mesh: Mesh | None) -
         transpose=vary.transpose,
         smallest_scale=vary.smallest_scale,
         unscaled=vary.unscaled,
+        toned=vary.toned,
     )
     return crops if mesh is None else jax.lax.with_sharding_constraint(crops, batch_sharding(mesh))
 

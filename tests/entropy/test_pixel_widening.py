@@ -28,6 +28,7 @@ def parameters(config: PixelConfig, seed: int) -> dict[str, np.ndarray]:
     }
 
 
+@pytest.mark.slow
 def test_the_larger_model_predicts_the_same(photograph):
     small = parameters(SMALL, 0)
     large = widen(small, SMALL, LARGE, parameters(LARGE, 1))
@@ -39,6 +40,7 @@ def test_the_larger_model_predicts_the_same(photograph):
     assert abs(random / before - 1) > 0.06
 
 
+@pytest.mark.slow
 def test_every_new_parameter_has_a_gradient(photograph):
     """Zeros where they are needed alone: nothing stays zero for ever."""
     large = widen(parameters(SMALL, 0), SMALL, LARGE, parameters(LARGE, 1))

@@ -137,6 +137,7 @@ def test_chunks_and_compilation_change_no_bit(frozen, picture, monkeypatch):
         assert encode(frozen, picture[:16, :24])[0] == expected
 
 
+@pytest.mark.slow
 def test_the_batch_changes_no_bit(picture):
     model, params = Pixels(TINY, LOW, HIGH), {"params": initial(TINY)}
     x = jnp.asarray(np.stack([picture[:32, :32], picture[16:, 32:]]))

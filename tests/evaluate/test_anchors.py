@@ -84,7 +84,7 @@ def test_effort_makes_lossless_jpeg_xl_smaller(picture):
 @pytest.mark.parametrize("name", [*FORMATS, *LOSSLESS, "jpegxl"])
 def test_no_other_thread_works_outside_the_clock(name, picture):
     anchor = available(name)
-    large = np.tile(picture, (8, 8, 1))
+    large = np.tile(picture, (2, 2, 1) if name == "jpegxl-lossless" else (8, 8, 1))  # the first is the slowest by far
     start = time.process_time()
     coded = anchor.encode(large, anchor.default[len(anchor.default) // 2])
     assert coded.cpu_s > 0.7 * (time.process_time() - start) - 0.01

@@ -151,7 +151,7 @@ def test_a_mesh_that_cannot_be_is_an_error(config: TrainConfig):
         make_mesh(dataclasses.replace(config, accumulate=3))
 
 
-@pytest.mark.parametrize("words", [{"accumulate": 4}, {"remat": True}])
+@pytest.mark.parametrize("words", [{"accumulate": 4}, pytest.param({"remat": True}, marks=pytest.mark.slow)])
 def test_what_saves_memory_computes_the_same_step(config: TrainConfig, begin: Callable, batch: Callable, words: dict):
     # Large enough that activations outweigh the parameters.
     crops, quality = jnp.asarray(batch(0)).repeat(3, 1).repeat(3, 2), draw_qualities(config, jax.random.key(1))
