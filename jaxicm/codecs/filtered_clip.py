@@ -1,8 +1,8 @@
 """Clips of a conventional codec with a filter behind it that the encoder fits to the clip: system S9.
 
-A file holds the codec's own stream, which any of its decoders plays, and, where they pay, the name of a filter and
-changes of its parameters (biases by default). What pays is decided by the squared error of the whole clip plus lambda
-times the bytes, lambda being that of VVC's encoder at the QP.
+A file holds the codec's own stream, which any of its decoders plays, and, where they pay, the name of a filter, the QPs
+of the frames and changes of the filter's parameters (biases by default). What pays is decided by the squared error of
+the whole clip plus lambda times the bytes, lambda being that of VVC's encoder at the QP.
 
 Source: Lam et al., "Efficient adaptation of neural network filter for video compression", ACM MM 2020 (arXiv
 2007.14267); specification 3.9. The filter, the coding of the update and the decision are ours.
@@ -23,6 +23,7 @@ from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.bits.varint import read_uvarint, write_uvarint
 from jaxicm.codecs import filter_weights, weights, zoo
 from jaxicm.codecs.filter_weights import PlaneFilterWeights
+from jaxicm.codecs.frame_qps import decode_qps, encode_qps
 from jaxicm.codecs.plane_filter import PlaneFilterRunner
 from jaxicm.errors import CorruptFile, InputError, UnknownWeights
 from jaxicm.media.clips import Clip
@@ -116,18 +117,19 @@ def encode_clip(
         raise InputError(f"weights {network.info.name} are a set of filters for pictures; a clip takes a single one")
     coder = coder or default_codec(name)
     form, frames = clip.form, clip.frames
-    stream = coder.encode(frames, form, qp, structure).data
+    coded = coder.encode(frames, form, qp, structure)
+    stream, qps = coded.data, coded.qps or (qp,) * len(frames)
     decoded = coder.decode(stream, form).frames
     costs, update = [squared_error(frames, decoded, form)], b""
     digest = NO_WEIGHTS
     if network is not None:
         runner = PlaneFilterRunner(network.config.filter)
-        costs.append(squared_error(frames, runner.apply(network.params, decoded, form, qp), form))
+        costs.append(squared_error(frames, runner.apply(network.params, decoded, form, qps), form))
         if fit is not None:
-            update = _fitted(network, runner, clip, decoded, qp, fit, limit_s, progress)
+            update = _fitted(network, runner, clip, decoded, qps, lagrangian(qp), fit, limit_s, progress)
             if update:
                 params = _updated(network.params, update)
-                found = squared_error(frames, runner.apply(params, decoded, form, qp), form)
+                found = squared_error(frames, runner.apply(params, decoded, form, qps), form)
                 costs.append(found + lagrangian(qp) * 8 * len(update))
                 if costs[2] >= costs[1]:
                     update = b""
@@ -147,6 +149,7 @@ def encode_clip(
     rate = clip.rate
     facts = [bytes([CODERS.index(name)])]
     facts += [write_uvarint(value) for value in (len(frames), rate.numerator, rate.denominator)]
+    facts += [encode_qps(qps, qp)] if digest != NO_WEIGHTS else []  # only filters want to know
     sections = [Section(SectionKind.CLIP, b"".join(facts)), Section(SectionKind.STREAM, stream)]
     if update:
         sections.append(Section(SectionKind.UPDATE, update))
@@ -176,7 +179,7 @@ def decode_clip(
     """
     header, found = _parse(data)
     form = PlanarFormat(header.height, header.width, "420", cast(Literal[8, 10], header.bit_depth))
-    name, count, rate = _clip_facts(found[SectionKind.CLIP])
+    name, count, rate, coded_qps = _clip_facts(found[SectionKind.CLIP])
     coder = coder or default_codec(name)
     frames = coder.decode(found[SectionKind.STREAM], form).frames
     if len(frames) != count:
@@ -186,7 +189,8 @@ def decode_clip(
         params: Mapping[str, Any] = network.params
         if SectionKind.UPDATE in found:
             params = _updated(params, found[SectionKind.UPDATE])
-        frames = PlaneFilterRunner(network.config.filter).apply(params, frames, form, header.quality_q4 / 16 - 1)
+        qps = decode_qps(coded_qps, count, header.quality_q4 // 16 - 1)
+        frames = PlaneFilterRunner(network.config.filter).apply(params, frames, form, qps)
     return Clip(frames, form, rate, bool(header.flags))
 
 
@@ -235,16 +239,16 @@ def _parse(data: bytes) -> tuple[Header, dict[SectionKind, bytes]]:
     return header, found
 
 
-def _clip_facts(payload: bytes) -> tuple[CoderName, int, Fraction]:
+def _clip_facts(payload: bytes) -> tuple[CoderName, int, Fraction, bytes]:
     if not payload or payload[0] >= len(CODERS):
         raise CorruptFile("the file names an unknown conventional codec; update jaxicm or get an intact copy of it")
     values, position = [], 1
     for what in ("frames", "rate", "rate's denominator"):
         value, position = read_uvarint(payload, position, what)
         values.append(value)
-    if position != len(payload) or not 1 <= values[0] <= _MOST_FRAMES or not values[1] or not values[2]:
+    if not 1 <= values[0] <= _MOST_FRAMES or not values[1] or not values[2]:
         raise CorruptFile("the facts of the clip make no sense; get an intact copy of the file")
-    return CODERS[payload[0]], values[0], Fraction(values[1], values[2])
+    return CODERS[payload[0]], values[0], Fraction(values[1], values[2]), payload[position:]
 
 
 def _updated(params: Mapping[str, Any], payload: bytes) -> dict[str, Any]:
@@ -260,7 +264,8 @@ def _fitted(
     runner: PlaneFilterRunner,
     clip: Clip,
     decoded: Sequence[Planes],
-    qp: int,
+    qps: Sequence[int],
+    bit_worth: float,
     fit: "ParameterFit",
     limit_s: float | None,
     progress: "Progress | None",
@@ -276,17 +281,17 @@ def _fitted(
     some, wanted = [decoded[k] for k in looked], [clip.frames[k] for k in looked]
 
     def validate(params: Mapping[str, Any]) -> float:
-        found = squared_error(wanted, runner.apply(params, some, form, qp), form)
+        found = squared_error(wanted, runner.apply(params, some, form, [qps[k] for k in looked]), form)
         return found * count / len(looked)
 
-    patches = _Patches(clip.frames, decoded, form, qp)
+    patches = _Patches(clip.frames, decoded, form, qps)
     loss = _loss_of(network.config.filter)
     fitted = fit_parameters(
         network.params,
         fit,
         loss,
         patches.batch,
-        lagrangian(qp),
+        bit_worth,
         validate,
         limit_s=limit_s,
         progress=progress,
@@ -297,16 +302,15 @@ def _fitted(
 class _Patches:
     """Random patches of a clip before and after coding, in [0, 1]."""
 
-    def __init__(self, original: Sequence[Planes], decoded: Sequence[Planes], form: PlanarFormat, qp: int):
-        self._pairs, self._form = (original, decoded), form
-        self._qp = np.full(_BATCH, qp, np.float32)
+    def __init__(self, original: Sequence[Planes], decoded: Sequence[Planes], form: PlanarFormat, qps: Sequence[int]):
+        self._pairs, self._form, self._qps = (original, decoded), form, np.asarray(qps, np.float32)
 
     def batch(self, number: int) -> tuple[np.ndarray, ...]:
         """Return the batch of an iteration: original and decoded luma and chroma, and QPs."""
         rng, peak = np.random.default_rng([9, number]), np.float32((1 << self._form.bits) - 1)
         rows: list[list[np.ndarray]] = []
-        for _ in range(_BATCH):
-            frame = int(rng.integers(len(self._pairs[0])))
+        chosen = rng.integers(len(self._pairs[0]), size=_BATCH)
+        for frame in chosen.tolist():
             sides = [max(side - _PATCH, 0) // 2 for side in self._form.shapes[0]]
             top, left = (2 * int(rng.integers(most + 1)) for most in sides)
             row = []
@@ -315,7 +319,7 @@ class _Patches:
                 row.append(_patch(luma[..., None], top, left, _PATCH))
                 row.append(_patch(np.stack(chroma, axis=-1), top // 2, left // 2, _PATCH // 2))
             rows.append(row)
-        return (*(np.stack(part) / peak for part in zip(*rows, strict=True)), self._qp)
+        return (*(np.stack(part) / peak for part in zip(*rows, strict=True)), self._qps[chosen])
 
 
 def _patch(plane: np.ndarray, top: int, left: int, side: int) -> np.ndarray:

@@ -5,7 +5,8 @@ name of a set of filters and which of them each block has, 0 being none (`block_
 whole picture by the squared error of what is shown plus lambda times the bits of the file, lambda being that of VVC's
 encoder at the QP. Filters run over the whole picture, so that no block border is seen by any of them.
 
-In the header `flags` is the codec's number (`filtered_clip.CODERS`), `quality_q4` is 16 (QP + 1), and `weights` are
+In the header `flags` is the codec's number (`filtered_clip.CODERS`), `quality_q4` is 16 (QP + 1) of the QP that the
+encoder gave the picture (libvvenc's lies up to three steps below the one that it is told), and `weights` are
 zeros where no filter is used. Sections: STREAM; MAP exactly where weights are named; ICC at will.
 
 Source: "Competitive learning for achieving content-specific filters in video coding for machines", 2024 (arXiv
@@ -113,6 +114,7 @@ def encode_picture(
     form, grey = PlanarFormat(pixels.shape[0], pixels.shape[1], "420", 8), pixels.ndim == 2
     planes, coder = to_planes(pixels, "420", 8), coder or default_codec(name)
     stream = coder.encode([planes], form, qp)
+    given = qp if stream.qps is None else stream.qps[0]
     decoded, decoder_s = _decoded(coder, stream.data, form)
     begin = time.perf_counter()
     header = Header(
@@ -121,7 +123,7 @@ def encode_picture(
         height=form.height,
         width=form.width,
         channels=1 if grey else 3,
-        quality_q4=16 * (qp + 1),
+        quality_q4=16 * (given + 1),
         flags=CODERS.index(name),
     )
     sections = [Section(SectionKind.STREAM, stream.data)]
@@ -137,7 +139,7 @@ def encode_picture(
     costs = {"none": best.cost}
     if network is not None:
         numbers = range(1, network.config.count + 1)
-        versions |= {k: _visible(v, grey) for k, v in _filtered(network, numbers, decoded, form, qp).items()}
+        versions |= {k: _visible(v, grey) for k, v in _filtered(network, numbers, decoded, form, given).items()}
         digest = bytes.fromhex(network.info.digest)[: weights.DIGEST_BYTES]
         named = replace(header, weights=digest)
         count = network.config.count + 1
@@ -248,7 +250,7 @@ def _filtered(
     runner = PlaneFilterRunner(network.config.filter)
 
     def run(number: int) -> Planes:
-        return runner.apply(member(network.params, network.config, number - 1), [decoded], form, qp)[0]
+        return runner.apply(member(network.params, network.config, number - 1), [decoded], form, [qp])[0]
 
     return {number: run(number) for number in numbers}
 

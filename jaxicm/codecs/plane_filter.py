@@ -30,19 +30,21 @@ class PlaneFilterRunner:
         self.config = config
         self._reach = -(-config.reach // UNIT)
 
-    def apply(self, params: Mapping[str, Any], frames: Sequence[Planes], form: PlanarFormat, qp: float) -> list[Planes]:
+    def apply(
+        self, params: Mapping[str, Any], frames: Sequence[Planes], form: PlanarFormat, qps: Sequence[float]
+    ) -> list[Planes]:
         """Filter frames.
 
         Args:
           params: of `models.filter.PlaneFilter`.
           frames: planes of `form`.
           form: 4:2:0.
-          qp: at which they were coded.
+          qps: of each frame.
 
         Returns:
           Planes of the same format, rounded and clipped.
         """
-        return [self._frame(params, planes, form, qp) for planes in frames]
+        return [self._frame(params, planes, form, qp) for planes, qp in zip(frames, qps, strict=True)]
 
     def _frame(self, params: Mapping[str, Any], planes: Planes, form: PlanarFormat, qp: float) -> Planes:
         luma, chroma, edge = planes[0][..., None], np.stack(planes[1:], axis=-1), UNIT * self._reach

@@ -103,7 +103,7 @@ class Filtered:
         self._warm.add((height, width))
         form, config = PlanarFormat(height, width), self._network.config
         planes = to_planes(np.zeros((height, width), np.uint8), "420", 8)
-        PlaneFilterRunner(config.filter).apply(member(self._network.params, config, 0), [planes], form, 32)
+        PlaneFilterRunner(config.filter).apply(member(self._network.params, config, 0), [planes], form, [32])
 
 
 def is_filtered(name: str) -> bool:

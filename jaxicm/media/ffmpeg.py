@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 
 from jaxicm.errors import InputError, JaxicmError, MissingDependency, OptionError
-from jaxicm.media.measured_process import run_measured
-from jaxicm.media.video_codec import INTRA, DecodedClip, Stream, Structure, check_clip, run_decoder
+from jaxicm.media.measured_process import run_and_read
+from jaxicm.media.video_codec import INTRA, DecodedClip, Stream, Structure, check_clip, printed_qps, run_decoder
 from jaxicm.media.yuv import PlanarFormat, Planes, cut, frames_to_bytes, pad
 
 CoderName = Literal["vvc", "hevc", "av1"]
@@ -119,12 +119,21 @@ class FfmpegCodec:
             raw = ["-f", "rawvideo", "-pix_fmt", _pixel_format(coded_form)]
             raw += ["-s", f"{coded_form.width}x{coded_form.height}", "-r", str(structure.rate_hz), "-i", str(source)]
             options = [*self._options(qp, structure), "-f", self._kind.muxer]
-            command = [self._program(), *_QUIET, *raw, *options, target]
+            words = [*raw, *options, target]
             for _ in range(_ATTEMPTS):
-                cpu_s = run_measured(command, f"{self.title} encoder (ffmpeg)")
+                cpu_s, printed = self._run_encoder(words)
                 if data := target.read_bytes():
-                    return Stream(data, cpu_s)
+                    return Stream(data, cpu_s, printed_qps(printed, len(frames)))
         raise JaxicmError(f"{self.title} encoder (ffmpeg): it wrote nothing, {_ATTEMPTS} times, and named no error")
+
+    def _run_encoder(self, words: Sequence[str | Path]) -> tuple[float, str]:
+        what = f"{self.title} encoder (ffmpeg)"
+        if self.name == "vvc":
+            try:
+                return run_and_read([self._program(), *_FLAGS, "-v", "verbose", *words], what)
+            except JaxicmError:  # the reason stands somewhere in pages of other text: once more, saying only that
+                pass
+        return run_and_read([self._program(), *_FLAGS, "-v", "error", *words], what)
 
     def decode(self, data: bytes, form: PlanarFormat) -> DecodedClip:
         """Decode a stream, as `VideoCodec.decode`."""
@@ -134,7 +143,7 @@ class FfmpegCodec:
             source.write_bytes(data)
             inputs = ["-threads", "1", "-f", self._kind.muxer, "-i", str(source)]
             raw = ["-f", "rawvideo", "-fps_mode", "passthrough", "-pix_fmt", _pixel_format(coded_form)]
-            command = [program, *_QUIET, *inputs, *raw, target]
+            command = [program, *_FLAGS, "-v", "error", *inputs, *raw, target]
             frames, cpu_s = run_decoder(command, target, self.title, form, coded_form)
         return DecodedClip([cut(self._flatten(planes, form), form) for planes in frames], cpu_s)
 
@@ -187,7 +196,7 @@ class FfmpegCodec:
 _ATTEMPTS = 8
 """Of an encoder that leaves without an error and without a stream, as libvvenc does with one all-intra clip in twenty
 (of single pictures never, of a thousand); the next attempt gives all of it."""
-_QUIET = ("-nostdin", "-hide_banner", "-y", "-v", "error")
+_FLAGS = ("-nostdin", "-hide_banner", "-y")
 
 
 def default_codec(name: CoderName) -> FfmpegCodec:

@@ -11,7 +11,12 @@ from jaxicm.errors import InputError, JaxicmError
 
 
 def run_measured(command: Sequence[str | Path], what: str) -> float:
-    """Run a program to its end.
+    """Run a program to its end and return its seconds, as `run_and_read`."""
+    return run_and_read(command, what)[0]
+
+
+def run_and_read(command: Sequence[str | Path], what: str) -> tuple[float, str]:
+    """Run a program to its end and read what it prints.
 
     An interruption of this process ends the program too.
 
@@ -20,7 +25,8 @@ def run_measured(command: Sequence[str | Path], what: str) -> float:
         what: the program's name in messages.
 
     Returns:
-        Its CPU seconds, user and system, over all its threads; where the system does not count them, the wall seconds.
+        Its CPU seconds, user and system, over all its threads (where the system does not count them, the wall seconds);
+        and all that it printed.
 
     Raises:
         InputError: the program cannot be started.
@@ -49,9 +55,10 @@ def run_measured(command: Sequence[str | Path], what: str) -> float:
             process.kill()
             process.wait()
             raise
-        if process.returncode:
-            printed.seek(0)
-            lines = [line.strip() for line in printed.read().decode(errors="replace").splitlines() if line.strip()]
-            reason = next((line for line in lines if "warning" not in line.lower()), "it printed nothing")
-            raise JaxicmError(f"{what} failed with exit code {process.returncode}: {reason}")
-    return seconds
+        printed.seek(0)
+        text = printed.read().decode(errors="replace")
+    if process.returncode:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        reason = next((line for line in lines if "warning" not in line.lower()), "it printed nothing")
+        raise JaxicmError(f"{what} failed with exit code {process.returncode}: {reason}")
+    return seconds, text

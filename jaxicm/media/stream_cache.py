@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -64,9 +65,11 @@ class CachedCodec:
         """
         path = self.folder / f"{self._digest(frames, form, qp, structure)}{SUFFIX}"
         if path.is_file():
-            return Stream(*read_kept(path))
+            data, facts = _read(path)
+            qps = facts.get("qps")
+            return Stream(data, float(facts["seconds"]), qps and tuple(map(int, qps)))
         stream = self.codec.encode(frames, form, qp, structure)
-        keep(path, stream.data, stream.cpu_s)
+        keep(path, stream.data, stream.cpu_s, **({} if stream.qps is None else {"qps": list(stream.qps)}))
         return stream
 
     def decode(self, data: bytes, form: PlanarFormat) -> DecodedClip:
@@ -82,19 +85,20 @@ class CachedCodec:
         return sha.hexdigest()
 
 
-def keep(path: Path, data: bytes, seconds: float) -> None:
+def keep(path: Path, data: bytes, seconds: float, **facts: Any) -> None:
     """Keep bytes that took time to make, their check sum beside them.
 
     Args:
         path: of the file; its folder is made.
         data: any bytes.
         seconds: that making them took.
+        facts: more of what is known of them, in JSON's types.
 
     Raises:
         OutputError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    first_line = json.dumps({"seconds": seconds, "sha256": hashlib.sha256(data).hexdigest()})
+    first_line = json.dumps({**facts, "seconds": seconds, "sha256": hashlib.sha256(data).hexdigest()})
     atomic_write(path, first_line.encode() + b"\n" + data)
 
 
@@ -104,11 +108,16 @@ def read_kept(path: Path) -> tuple[bytes, float]:
     Raises:
         InputError: the file is damaged.
     """
+    data, facts = _read(path)
+    return data, float(facts["seconds"])
+
+
+def _read(path: Path) -> tuple[bytes, dict[str, Any]]:
     first_line, _, data = path.read_bytes().partition(b"\n")
     try:
-        kept = json.loads(first_line)
-        if hashlib.sha256(data).hexdigest() == kept["sha256"]:
-            return data, float(kept["seconds"])
+        facts = json.loads(first_line)
+        if hashlib.sha256(data).hexdigest() == facts["sha256"] and facts["seconds"] >= 0:
+            return data, facts
     except (ValueError, KeyError, TypeError):
         pass
     raise InputError(f"{path}: this kept file is damaged; delete it, and it is made again")

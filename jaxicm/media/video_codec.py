@@ -1,5 +1,6 @@
 """What a video codec is here: frames of planes in, a stream out, and back. A still picture is a clip of one frame."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,13 @@ class Stream:
     Attributes:
         data: the whole elementary stream, its parameter sets included.
         cpu_s: CPU seconds of the encoder's process.
+        qps: that the encoder gave the frames, in the order of display: some steps around the QP that it was told.
+            None where it does not say.
     """
 
     data: bytes
     cpu_s: float
+    qps: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,26 @@ class VideoCodec(Protocol):
             MissingDependency: the codec is not installed.
         """
         ...
+
+
+_FRAME = re.compile(r"\bPOC\s+(\d+)\s.*?-SLICE, QP\s+(-?\d+)")
+"""What libvvenc and VTM print of a frame: its place in the order of display and its QP."""
+
+
+def printed_qps(text: str, count: int) -> tuple[int, ...] | None:
+    """Read the QPs of the frames from what an encoder of VVC printed.
+
+    Args:
+        text: all that it printed.
+        count: of the frames.
+
+    Returns:
+        QPs in the order of display; None where they are not told, of each frame once.
+    """
+    found = [(int(place), int(qp)) for place, qp in _FRAME.findall(text)]
+    if sorted(place for place, _ in found) != list(range(count)):
+        return None
+    return tuple(qp for _, qp in sorted(found))
 
 
 def check_clip(codec: VideoCodec, frames: Sequence[Planes], form: PlanarFormat, qp: int) -> None:

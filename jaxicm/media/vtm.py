@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from jaxicm.errors import MissingDependency
-from jaxicm.media.measured_process import run_measured
-from jaxicm.media.video_codec import INTRA, DecodedClip, Stream, Structure, check_clip, run_decoder
+from jaxicm.media.measured_process import run_and_read
+from jaxicm.media.video_codec import INTRA, DecodedClip, Stream, Structure, check_clip, printed_qps, run_decoder
 from jaxicm.media.yuv import PlanarFormat, Planes, cut, frames_to_bytes, pad
 
 _SMALLEST = 16
@@ -76,8 +76,8 @@ class VtmCodec:
             if len(frames) > 1:  # the intra configuration codes every eighth picture of a clip only
                 words += ["--TemporalSubsampleRatio=1", f"--IntraPeriod={structure.period or -1}"]
             words += [f"--{key}={value}" for key, value in self.parameters.items()]
-            cpu_s = run_measured([program, *words], "VTM encoder")
-            return Stream(target.read_bytes(), cpu_s)
+            cpu_s, printed = run_and_read([program, *words], "VTM encoder")
+            return Stream(target.read_bytes(), cpu_s, printed_qps(printed, len(frames)))
 
     def decode(self, data: bytes, form: PlanarFormat) -> DecodedClip:
         """Decode a stream, as `VideoCodec.decode`. The decoded samples have the depth of `form`."""

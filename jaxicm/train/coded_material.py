@@ -1,9 +1,9 @@
 """Training material of filters behind a codec: crops of pictures and clips before and after coding, at several QPs.
 
-A crop is uint8 `[side, side, 7]`: luma and chroma as decoded, luma and chroma of the original, and the QP. Chroma of
-4:2:0 is repeated to the size of luma, so that a crop can be cut, mirrored and turned like any other (at even places);
-every second row and column gives it back. Regions are coded, not crops, so that a filter sees what coding leaves of
-pictures.
+A crop is uint8 `[side, side, 7]`: luma and chroma as decoded, luma and chroma of the original, and the QP of its frame
+(as the encoder chose it, where it says so). Chroma of 4:2:0 is repeated to the size of luma, so that a crop can be cut,
+mirrored and turned like any other (at even places); every second row and column gives it back. Regions are coded, not
+crops, so that a filter sees what coding leaves of pictures.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -108,10 +108,11 @@ def _coded(
     for qp in options.qps:
         stream = codec.encode(original, form, qp, options.structure)
         decoded = codec.decode(stream.data, form).frames
+        qps = stream.qps or (qp,) * len(original)
         for _ in range(options.crops):
             frame = int(rng.integers(len(original)))
             top, left = (2 * int(rng.integers((whole - options.side) // 2 + 1)) for whole in form.shapes[0])
-            yield crop(decoded[frame], original[frame], qp, top, left, options.side)
+            yield crop(decoded[frame], original[frame], qps[frame], top, left, options.side)
 
 
 def crop(decoded: Planes, original: Planes, qp: int, top: int, left: int, side: int) -> np.ndarray:
@@ -120,7 +121,7 @@ def crop(decoded: Planes, original: Planes, qp: int, top: int, left: int, side: 
     Args:
       decoded: 4:2:0 of 8 bits.
       original: likewise.
-      qp: at which it was coded.
+      qp: of the frame.
       top, left: of the crop, even.
       side: of the crop, even.
 
