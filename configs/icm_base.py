@@ -1,12 +1,13 @@
-"""The wide `fast` for machines (system S6, ours): what two detectors find in the original is the label.
+"""`base` for machines (system S6, ours): what two detectors find in the original is the label.
 
-    JAXICM_TASKS=WEIGHTS jaxicm train configs/icm_fast_wide.py --data PHOTOS --data COCO_TRAIN --resident \
-        init=FAST_WIDE.safetensors duration_s=SECONDS
+    JAXICM_TASKS=WEIGHTS jaxicm train configs/icm_base.py --data PHOTOS --data COCO_TRAIN --resident duration_s=SECONDS
 
-For an accelerator, after `configs/image_fast_wide.py`. The networks weigh nine tenths of the distortion: losses of
-detector and Mask R-CNN with their own findings as labels, distances of their features, and half of those of SqueezeNet;
-no annotations are needed.
+For an accelerator. The networks weigh nine tenths of the distortion: losses of detector and Mask R-CNN with their own
+findings as labels, distances of their features, and half of those of SqueezeNet; no annotations are needed. It begins
+at the released weights `base`.
 """
+
+from pathlib import Path
 
 from jaxicm.entropy.progressive import ProgressiveConfig
 from jaxicm.models.image import ImageConfig
@@ -15,11 +16,13 @@ from jaxicm.objectives.machine import MachineDistortion
 from jaxicm.train.config import DataConfig, Multipliers, OptimizerConfig, TrainConfig, ValidationConfig
 from jaxicm.train.machine import MachineTraining
 
+RELEASED = Path(__file__).parents[1] / "jaxicm" / "codecs" / "weights_released" / "base.safetensors"
+
 
 def config() -> TrainConfig:
     """Return the configuration."""
     return TrainConfig(
-        name="icm_fast_wide",
+        name="icm_base",
         model=ImageConfig(
             transform=TransformConfig(
                 fine_width=128,
@@ -60,4 +63,5 @@ def config() -> TrainConfig:
         batch=16,
         ema=0.998,
         steps=100_000,
+        init=str(RELEASED),
     )

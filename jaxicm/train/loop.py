@@ -227,7 +227,7 @@ def _run_steps(
             log.event("validation", step, validation.measure(state.ema))
             validation.write_pictures(state.ema, run, step)
 
-    with Interruption(jax.process_count() == 1) as interruption:
+    with Interruption(jax.process_count() == 1) as interruption, trace:
         if step == 0:
             validate()
         while step < length.steps:
@@ -264,7 +264,6 @@ def _run_steps(
             if interruption.received or over:
                 reason = interruption.received or f"stop_after_s={config.stop_after_s:g}"
                 break
-        trace.close()
         while queue:
             finish(queue.popleft())
         save()

@@ -1,6 +1,5 @@
 """A profile of a few steps of a run: where an accelerator's time goes, as Perfetto or TensorBoard show it."""
 
-from collections import Counter
 from pathlib import Path
 
 import jax
@@ -10,7 +9,7 @@ FOLDER = "profile"
 
 
 class Trace:
-    """Profiles some steps of a run, once.
+    """Profiles some steps of a run, once; a context, at whose end a profile that was begun ends too.
 
     Args:
         run: folder of the run.
@@ -21,6 +20,12 @@ class Trace:
     def __init__(self, run: Path, first: int, steps: int):
         self._folder, self._first, self._last = run / FOLDER, first, first + steps
         self._running = False
+
+    def __enter__(self) -> "Trace":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
 
     def before(self, step: int) -> None:
         """Begin when this step is the first one."""
@@ -33,41 +38,10 @@ class Trace:
         if not self._running or step < self._last:
             return False
         jax.block_until_ready(metrics)
-        self.close()
+        self._end()
         return True
 
-    def close(self) -> None:
-        """End a profile that was begun; the run may stop in the midst of it."""
+    def _end(self) -> None:
         if self._running:
             self._running = False
             jax.profiler.stop_trace()
-
-
-def busiest(folder: Path, count: int = 30) -> list[tuple[str, int, float]]:
-    """Sum up a profile by the names of what ran on the accelerators.
-
-    Args:
-        folder: of the profile, as a run writes it.
-        count: of names, the longest ones.
-
-    Returns:
-        Name, times and milliseconds in all; names that differ only in the number at their end count as one.
-
-    Raises:
-        OSError: the folder holds no profile.
-    """
-    files = sorted(folder.rglob("*.xplane.pb"))
-    if not files:
-        raise FileNotFoundError(f"{folder}: holds no profile (*.xplane.pb)")
-    times: Counter[str] = Counter()
-    milliseconds: Counter[str] = Counter()
-    for plane in jax.profiler.ProfileData.from_file(str(files[-1])).planes:
-        if not plane.name.startswith("/device:"):
-            continue
-        for line in plane.lines:
-            if line.name.startswith(("Stream", "XLA Ops")):
-                for event in line.events:
-                    name = event.name.rstrip("0123456789").rstrip("._")
-                    times[name] += 1
-                    milliseconds[name] += event.duration_ns / 1e6
-    return [(name, times[name], milliseconds[name]) for name, _ in milliseconds.most_common(count)]

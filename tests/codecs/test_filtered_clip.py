@@ -104,6 +104,29 @@ def test_the_filter_is_fitted_where_that_pays(network):
     assert same(decode_clip(fitted, coder=Darker(), filtered=False), decode_clip(plain, coder=Darker()))
 
 
+def test_the_filter_is_told_the_qp_of_each_frame(network):
+    class Telling(Darker):
+        def encode(self, frames, form, qp, structure=INTRA):
+            return Stream(super().encode(frames, form, qp).data, 0.0, (37, 41, 35))
+
+    source, coder = clip(), Telling()
+    data, facts = encode_clip(source, 37, coder=coder, network=network)
+    alike, _ = encode_clip(source, 37, coder=Darker(), network=network)
+    assert facts.filtered and len(alike) < len(data) <= len(alike) + 4
+    shown = decode_clip(data, coder=coder)
+    assert squared_error(source.frames, shown.frames, source.form) == facts.costs[1]
+    decoded = coder.decode(coder.encode(source.frames, source.form, 37).data, source.form).frames
+    runner = plane_filter.PlaneFilterRunner(CONFIG.filter)
+    for frame, qp in enumerate((37, 41, 35)):
+        (alone,) = runner.apply(network.params, [decoded[frame]], source.form, [qp])
+        np.testing.assert_array_equal(alone[0], shown.frames[frame][0])
+    assert not same(shown, decode_clip(alike, coder=coder))
+    fitted, more = encode_clip(source, 37, coder=coder, network=network, fit=FIT)
+    assert more.costs[2] < more.costs[1]
+    error = squared_error(source.frames, decode_clip(fitted, coder=coder).frames, source.form)
+    assert error == pytest.approx(more.costs[2] - filtered_clip.lagrangian(37) * 8 * more.update_bytes)
+
+
 def test_a_filter_that_only_harms_is_not_named(network):
     source = clip()
     data, facts = encode_clip(source, 50, coder=Darker(), network=network)

@@ -101,6 +101,20 @@ def mean_square(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.square(a.astype(float) - b).mean())
 
 
+def test_the_file_has_the_qp_that_the_encoder_chose(network):
+    class Finer(Uneven):
+        def encode(self, frames, form, qp, structure=INTRA):
+            return Stream(super().encode(frames, form, qp).data, 0.25, (qp - 3,))
+
+    pixels = picture()
+    data, facts = encode_picture(pixels, 32, coder=Finer(), network=network, block=64)
+    told, _ = encode_picture(pixels, 32, coder=Uneven(), network=network, block=64)
+    assert facts.filtered and describe(data)["qp"] == 29 and describe(told)["qp"] == 32 and len(data) == len(told)
+    found = decode_picture(data, coder=Finer())
+    np.testing.assert_array_equal(found, facts.pixels)
+    assert not np.array_equal(found, decode_picture(told, coder=Finer()))
+
+
 @pytest.mark.parametrize("grey", [False, True])
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 1), (33, 47), (70, 128)])
 def test_without_filters_the_file_shows_what_the_codec_shows(height, width, grey):

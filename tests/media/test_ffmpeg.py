@@ -109,15 +109,37 @@ def test_an_encoder_that_wrote_nothing_is_asked_again(failures, monkeypatch):
     def run(command, what):
         calls.append(what)
         Path(command[-1]).write_bytes(b"" if len(calls) <= failures else b"stream")
-        return 0.5
+        return 0.5, "POC 0 TId: 0 ( IDR_N_LP, I-SLICE, QP 29, TF 0) 8 bits"
 
-    monkeypatch.setattr(ffmpeg, "run_measured", run)
+    monkeypatch.setattr(ffmpeg, "run_and_read", run)
     if failures == 1:
-        assert codec.encode(clip(form, 1), form, 30) == Stream(b"stream", 0.5)
+        assert codec.encode(clip(form, 1), form, 30) == Stream(b"stream", 0.5, (29,))
         assert len(calls) == 2
     else:
         with pytest.raises(JaxicmError, match="wrote nothing"):
             codec.encode(clip(form, 1), form, 30)
+
+
+def test_an_encoder_that_fails_is_asked_again_for_the_reason_alone(monkeypatch):
+    codec, form, levels = available("vvc"), PlanarFormat(32, 48, "420", 10), []
+
+    def run(command, what):
+        levels.append(command[command.index("-v") + 1])
+        raise JaxicmError(f"{what} failed: {levels[-1]}")
+
+    monkeypatch.setattr(ffmpeg, "run_and_read", run)
+    with pytest.raises(JaxicmError, match="failed: error"):
+        codec.encode(clip(form, 1), form, 30)
+    assert levels == ["verbose", "error"]
+
+
+def test_vvc_tells_the_qp_of_every_frame():
+    codec, form = available("vvc"), PlanarFormat(48, 64, "420", 8)
+    frames = clip(form, 9)
+    qps = codec.encode(frames, form, 32, Structure(period=32)).qps
+    assert qps is not None and len(qps) == 9
+    assert qps[0] < 32 < min(qps[1:8:2])  # intra pictures are finer, those that nothing refers to are coarser
+    assert codec.encode(frames, form, 42, Structure(period=32)).qps[0] - qps[0] in range(8, 13)
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -51,6 +51,16 @@ def test_a_clip_is_coded_once(tmp_path: Path):
     assert (codec.title, codec.qps, codec.chromas, codec.missing()) == ("Plain", (0, 63), ("420",), None)
 
 
+@pytest.mark.parametrize("qps", [None, (29, 40)])
+def test_the_qps_of_the_frames_are_kept(tmp_path: Path, qps, monkeypatch):
+    inner = CountingCodec()
+    monkeypatch.setattr(inner, "encode", lambda *_: Stream(b"coded", 1.5, qps))
+    codec = CachedCodec(inner, tmp_path)
+    assert codec.encode(frames(), FORM, 30).qps == qps
+    monkeypatch.setattr(inner, "encode", None)
+    assert codec.encode(frames(), FORM, 30) == Stream(b"coded", 1.5, qps)
+
+
 def test_whatever_fixes_the_bytes_is_told_apart(tmp_path: Path):
     inner = CountingCodec()
     codec = CachedCodec(inner, tmp_path)

@@ -55,6 +55,21 @@ def test_a_crop_holds_decoded_and_original_planes_and_the_qp(photograph):
         np.testing.assert_array_equal(one[::2, ::2, 1:3], one[1::2, 1::2, 1:3])
 
 
+def test_a_crop_has_the_qp_of_its_frame(photograph):
+    class Telling(Coarse):
+        def encode(self, frames, form, qp, structure=INTRA):
+            return Stream(super().encode(frames, form, qp).data, 0.0, tuple(range(qp, qp + len(frames))))
+
+    frames = [to_planes(photograph(64, 64) // (k + 1), "420", 8) for k in range(4)]
+    crops = list(clip_material(frames, PlanarFormat(64, 64), Telling(), OPTIONS, 0))
+    for one, told in zip(crops, (20, 20, 40, 40), strict=True):
+        frame = int(one[0, 0, 6]) - told
+        assert np.all(one[..., 6] == told + frame)
+        windows = np.lib.stride_tricks.sliding_window_view(frames[frame][0], (32, 32))[::2, ::2]
+        assert np.any(np.all(windows == one[..., 3], axis=(2, 3))), "a crop of that frame"
+    assert len({int(one[0, 0, 6]) for one in crops}) > 2
+
+
 def test_large_pictures_give_a_part_and_odd_ones_an_even_part(photograph):
     crops = list(picture_material(photograph(131, 99), Coarse(), OPTIONS, 3))
     again = list(picture_material(photograph(131, 99), Coarse(), OPTIONS, 3))

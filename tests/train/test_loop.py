@@ -91,6 +91,14 @@ def test_a_time_limit_saves_and_stops(config: TrainConfig, tmp_path: Path):
     assert load_parameters(run)[1] == 1
 
 
+@pytest.mark.parametrize("profiled", [1, 9])
+def test_some_steps_are_profiled_to_their_end_or_the_runs(config: TrainConfig, tmp_path: Path, profiled: int):
+    settings = dataclasses.replace(config, steps=4, log_every=1, profile_steps=profiled)
+    run = train_run(settings, tmp_path / "run", quiet=True)
+    assert len(list((run / "profile").rglob("*.xplane.pb"))) == 1
+    assert [event["step"] for event in read_log(run, "profile")] == ([3] if profiled == 1 else [])
+
+
 def test_a_run_fits_its_schedule_into_a_duration(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     from jaxicm.train import loop
 
