@@ -1,18 +1,21 @@
 """The multi-scale progressive (MSP) probability model of jaxicm, without recurrent context.
 
 The latent is subsampled twice; the coarsest grid (one position of sixteen) is coded first. At each finer scale the
-three unknown positions of every 2x2 cell follow in three phases, each in four groups of channels: 28 steps whatever
-the size of the picture. Every step is a small exact network of the decoded values around the position (its taps) and
-of the lower channel groups at the position itself, and it runs only at the positions that are coded, so a latent
-position costs one evaluation in all. The weights of a phase are shared by both scales; biases are not, and they depend
-on the quality.
+three unknown positions of every 2x2 cell follow in three phases, each in groups of channels: with four groups 28 steps
+whatever the size of the picture. Every step is a small exact network of the decoded values around the position (its
+taps) and of the lower channel groups at the position itself, and it runs only at the positions that are coded, so a
+latent position costs one evaluation in all. The weights of a phase are shared by both scales; biases are not, and they
+depend on the quality.
 
 Source: the progressive order of system S4 (Zhang et al., arXiv 2210.04112); evaluation on coded positions only, dense
 taps instead of a recurrent state, channel groups and integer arithmetic are ours.
 """
 
 import functools
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -25,8 +28,12 @@ from jaxicm.entropy.phases import PHASES, SIGNED_TAPS, SLOTS, TAPS
 from jaxicm.entropy.progressive_network import HIDDEN, quantize_taps
 from jaxicm.entropy.progressive_rate import Head, Options, SlotLayers, code_latent
 from jaxicm.entropy.surrogate import ROUNDED, Surrogate, quantize
+from jaxicm.errors import ConfigError
 from jaxicm.nn import exact
 from jaxicm.nn.exact import Fixed
+
+HEAD = ("u", "bu", "o", "bo")
+"""Names of a head's parameters: kernel and bias of its first and of its second layer."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,9 @@ class ProgressiveConfig:
 
     Attributes:
       channels: of the latent.
-      groups: of channels, coded one after the other; divides `channels`.
+      groups: of channels, all of one size, coded one after the other; divides `channels`.
+      group_channels: sizes of the groups instead; without any there are `groups` of one size. Where the first ones are
+        small, most channels are coded with those that say most already known.
       hidden: width of the exact networks.
       anchors: number of quality anchors between which biases are interpolated.
     """
@@ -44,20 +53,31 @@ class ProgressiveConfig:
     groups: int = 4
     hidden: int = 128
     anchors: int = 8
+    group_channels: tuple[int, ...] = ()
 
     def __post_init__(self):
-        if self.channels % self.groups:
-            raise ValueError(f"channels must be divisible by groups, got {self.channels} and {self.groups}")
+        sizes = self.group_channels
+        if sizes and (min(sizes) < 1 or sum(sizes) != self.channels):
+            raise ConfigError(f"entropy.group_channels must be above 0 and make {self.channels} together, got {sizes}")
+        if not sizes and self.channels % self.groups:
+            raise ConfigError(f"channels must be divisible by groups, got {self.channels} and {self.groups}")
 
     @property
-    def group_size(self) -> int:
-        """Channels of a group."""
-        return self.channels // self.groups
+    def parts(self) -> tuple[slice, ...]:
+        """Channels of each group, in the order of coding."""
+        sizes = self.group_channels or (self.channels // self.groups,) * self.groups
+        ends = list(itertools.accumulate(sizes))
+        return tuple(slice(end - size, end) for end, size in zip(ends, sizes, strict=True))
+
+    @property
+    def most_known(self) -> int:
+        """Channels that the last group knows."""
+        return self.parts[-1].start
 
     @property
     def steps(self) -> int:
         """Sequential steps of coding a picture of any size."""
-        return len(SLOTS) * self.groups
+        return len(SLOTS) * len(self.parts)
 
 
 def interpolate(anchors: Array, position: Array) -> Array:
@@ -88,7 +108,7 @@ class Progressive(nn.Module):
 
     def setup(self):
         c = self.config
-        m, h, g, k, slots = c.channels, c.hidden, c.groups, c.anchors, len(SLOTS)
+        m, h, k, slots = c.channels, c.hidden, c.anchors, len(SLOTS)
         lecun = nn.initializers.variance_scaling(1.0, "fan_in", "normal", in_axis=-2, out_axis=-1)
 
         def centre_free(key, shape):
@@ -101,10 +121,9 @@ class Progressive(nn.Module):
         self.b1 = self.param("b1", nn.initializers.constant(0.1), (slots, k, h))
         self.w2 = self.param("w2", lecun, (4, h, h))
         self.b2 = self.param("b2", nn.initializers.constant(0.1), (slots, k, h))
-        self.u = self.param("u", centre_free, (4, g, h + 2 * m, h))
-        self.bu = self.param("bu", nn.initializers.constant(0.1), (slots, g, k, h))
-        self.o = self.param("o", nn.initializers.normal(0.02), (4, g, h, 2 * c.group_size))
-        self.bo = self.param("bo", zeros, (slots, g, k, 2 * c.group_size))
+        starts = {"u": centre_free, "bu": nn.initializers.constant(0.1), "o": nn.initializers.normal(0.02), "bo": zeros}
+        shapes = head_shapes(c)
+        self.heads = {name: self.param(name, starts[name.rstrip("0123456789")], shapes[name]) for name in shapes}
         self.taps_mu = self.param("taps_mu", zeros, (slots, SIGNED_TAPS, m))
         self.taps_log = self.param("taps_log", zeros, (slots, TAPS, m))
 
@@ -123,11 +142,9 @@ class Progressive(nn.Module):
 
         c = self.config
         layers = {"w1": bank(self.w1, self.b1, context.FEATURE), "w2": bank(self.w2, self.b2, HIDDEN)}
-        for g in range(c.groups):
-            # Only the rows of known groups take part; the others are zero and stay so.
-            known = c.hidden + 2 * g * c.group_size
-            layers[f"u{g}"] = bank(self.u[:, g, :known], self.bu[:, g], HIDDEN)
-            layers[f"o{g}"] = bank(self.o[:, g], self.bo[:, g], HIDDEN)
+        for g in range(len(c.parts)):
+            u, bu, o, bo = head_parameters(self.heads, c, g)
+            layers[f"u{g}"], layers[f"o{g}"] = bank(u, bu, HIDDEN), bank(o, bo, HIDDEN)
         return layers
 
     def layers(self, position: Array) -> list[SlotLayers]:
@@ -146,12 +163,12 @@ class Progressive(nn.Module):
             else:
                 first = layer("w1", self.b1, slot, context.FEATURE)
             second = layer("w2", self.b2, slot, HIDDEN)
-            heads = tuple(
-                Head(*layer(f"u{g}", self.bu[:, g], slot, HIDDEN), *layer(f"o{g}", self.bo[:, g], slot, HIDDEN))
-                for g in range(c.groups)
-            )
+            heads = []
+            for g in range(len(c.parts)):
+                _, bu, _, bo = head_parameters(self.heads, c, g)
+                heads.append(Head(*layer(f"u{g}", bu, slot, HIDDEN), *layer(f"o{g}", bo, slot, HIDDEN)))
             taps = quantize_taps(self.taps_mu[slot]), quantize_taps(self.taps_log[slot])
-            slots.append(SlotLayers(*first, *second, heads, *taps))
+            slots.append(SlotLayers(*first, *second, tuple(heads), *taps))
         return slots
 
     def __call__(
@@ -183,7 +200,42 @@ class Progressive(nn.Module):
         )
 
 
-def gaussian_start(std_steps: np.ndarray, config: ProgressiveConfig) -> np.ndarray:
+def head_shapes(config: ProgressiveConfig) -> dict[str, tuple[int, ...]]:
+    """Return names and shapes of the heads' parameters: stacked over groups of one size, else one for each group."""
+    h, k, slots, groups = config.hidden, config.anchors, len(SLOTS), len(config.parts)
+    if not config.group_channels:
+        outputs = 2 * config.channels // groups
+        sizes = {"u": (4, groups, h + 2 * config.channels, h), "bu": (slots, groups, k, h)}
+        return {**sizes, "o": (4, groups, h, outputs), "bo": (slots, groups, k, outputs)}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for g, part in enumerate(config.parts):
+        outputs = 2 * (part.stop - part.start)
+        shapes |= {f"u{g}": (4, h + 2 * part.start, h), f"bu{g}": (slots, k, h)}
+        shapes |= {f"o{g}": (4, h, outputs), f"bo{g}": (slots, k, outputs)}
+    return shapes
+
+
+def head_parameters(params: Mapping[str, Any], config: ProgressiveConfig, group: int) -> tuple[Any, Any, Any, Any]:
+    """Return kernel and bias of both layers of a group's head.
+
+    Args:
+      params: named as in `head_shapes`.
+      config: sizes.
+      group: its number.
+
+    Returns:
+      u `[4, H + known, H]`, bu `[slots, K, H]`, o `[4, H, 2 * size]` and bo `[slots, K, 2 * size]`.
+    """
+    if config.group_channels:
+        u, bu, o, bo = (params[f"{name}{group}"] for name in HEAD)
+        return u, bu, o, bo
+    # Only the rows of known groups take part; the others are zero and stay so.
+    known = config.hidden + 2 * config.parts[group].start
+    u, bu, o, bo = (params[name][:, group] for name in HEAD)
+    return u[:, :known], bu, o, bo
+
+
+def gaussian_start(std_steps: np.ndarray, config: ProgressiveConfig) -> dict[str, np.ndarray]:
     """Biases of the output layer that start every scale at the channel's standard deviation.
 
     Args:
@@ -191,9 +243,12 @@ def gaussian_start(std_steps: np.ndarray, config: ProgressiveConfig) -> np.ndarr
       config: sizes.
 
     Returns:
-      `[slots, G, K, 2*group]` values for the parameter `bo`.
+      Values for the parameters `bo`, named as in `head_shapes`.
     """
     log_scale = gaussian.index_of_scale(std_steps) / gaussian.SCALES_PER_NAT
-    grouped = log_scale.reshape(config.anchors, config.groups, config.group_size).transpose(1, 0, 2)
-    bo = np.concatenate([np.zeros_like(grouped), grouped], axis=-1)
-    return np.broadcast_to(bo, (len(SLOTS), *bo.shape)).astype(np.float32)
+    biases = []
+    for part in config.parts:
+        scales = log_scale[:, part]
+        bo = np.concatenate([np.zeros_like(scales), scales], axis=-1)
+        biases.append(np.broadcast_to(bo, (len(SLOTS), *bo.shape)).astype(np.float32))
+    return {f"bo{g}": bo for g, bo in enumerate(biases)} if config.group_channels else {"bo": np.stack(biases, axis=1)}

@@ -2,7 +2,8 @@
 
 A step needs only values decoded before it, so the encoder and the decoder run the same code. Networks run on rows (one
 row a position) in chunks of a fixed size; exact arithmetic makes the result independent of the chunking, so a picture
-of any size needs the same two compiled functions and the same 28 steps.
+of any size needs the same few compiled functions (one for the trunk and one for each size of a group) and the same
+number of steps.
 """
 
 from collections.abc import Iterator
@@ -35,9 +36,8 @@ def _trunk(taps, w1, b1, w2, b2, taps_mu, taps_log):
 
 
 @jax.jit
-def _head(features, linear_mean, linear_index, group, centre, u, bu, o, bo):
-    size = bo.shape[-1] // 2
-    cut = partial(jax.lax.dynamic_slice_in_dim, start_index=group * size, slice_size=size, axis=1)
+def _head(features, linear_mean, linear_index, start, centre, u, bu, o, bo):
+    cut = partial(jax.lax.dynamic_slice_in_dim, start_index=start, slice_size=bo.shape[-1] // 2, axis=1)
     linear = (cut(linear_mean) * 2.0**-context.VALUE_FRAC, cut(linear_index).astype(jnp.float32))
     mean, index = join(head(features, centre.astype(jnp.float32) * 2.0**-HIDDEN.frac, u, bu, o, bo), linear)
     return (mean * 2.0**context.VALUE_FRAC).astype(jnp.int16), index.astype(jnp.uint8)
@@ -48,8 +48,7 @@ class ProgressiveStep:
 
     def __init__(self, run: "_SlotRun", group: int):
         self._run, self._group = run, group
-        size = run.model.config.group_size
-        self._channels = slice(group * size, (group + 1) * size)
+        self._channels = run.model.config.parts[group]
         self._mean: np.ndarray | None = None
 
     def predict(self) -> tuple[np.ndarray, np.ndarray]:
@@ -92,18 +91,19 @@ class _SlotRun:
                 grid.gather(phase, columns, start, stop, taps[: stop - start])
             padded = start + size
             self._chunks.append((slice(start, padded), _trunk(taps, *arguments)))
-        self._centre = np.zeros((padded, 2 * (config.channels - config.group_size)), np.int8)
+        self._centre = np.zeros((padded, 2 * config.most_known), np.int8)
         coder.network_calls += 1
 
     def head(self, group: int) -> tuple[np.ndarray, np.ndarray]:
         """Evaluate the head of a group at all positions."""
-        size = self.model.config.group_size
+        part = self.model.config.parts[group]
+        size = part.stop - part.start
         mean = np.empty((len(self._centre), size), np.int16)
         index = np.empty((len(self._centre), size), np.uint8)
         arguments = [*self._coder.layer(f"u{group}", self.slot), *self._coder.layer(f"o{group}", self.slot)]
-        which = np.int32(group)
+        start = np.int32(part.start)
         # Started all at once, they keep every core busy.
-        started = [(rows, _head(*features, which, self._centre[rows], *arguments)) for rows, features in self._chunks]
+        started = [(rows, _head(*features, start, self._centre[rows], *arguments)) for rows, features in self._chunks]
         for rows, out in started:
             mean[rows], index[rows] = map(np.asarray, out)
         self._coder.network_calls += 1
@@ -142,7 +142,7 @@ class ProgressiveCoder:
         return self.model.taps_on_device(slot)
 
     def _steps(self, run: _SlotRun) -> Iterator[ProgressiveStep]:
-        for group in range(self.model.config.groups):
+        for group in range(len(self.model.config.parts)):
             yield ProgressiveStep(run, group)
 
     def __iter__(self) -> Iterator[ProgressiveStep]:

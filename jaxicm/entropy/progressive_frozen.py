@@ -8,7 +8,7 @@ import numpy as np
 from jaxicm.bits.tables import Tables, gaussian_tables
 from jaxicm.entropy import context, gaussian
 from jaxicm.entropy.phases import SIGNED_TAPS, SLOTS, TAPS, bank_of
-from jaxicm.entropy.progressive import ProgressiveConfig
+from jaxicm.entropy.progressive import HEAD, ProgressiveConfig, head_parameters
 from jaxicm.entropy.progressive_coder import ProgressiveCoder
 from jaxicm.entropy.progressive_network import HIDDEN, TAP_FRAC
 from jaxicm.entropy.progressive_rate import Head, SlotLayers
@@ -110,7 +110,7 @@ class FrozenProgressive:
     @classmethod
     def from_arrays(cls, arrays: dict[str, np.ndarray], config: ProgressiveConfig) -> "FrozenProgressive":
         """Rebuild from `to_arrays`."""
-        names = ["w1", "w2", *(f"{n}{g}" for g in range(config.groups) for n in "uo")]
+        names = ["w1", "w2", *(f"{n}{g}" for g in range(len(config.parts)) for n in "uo")]
         kernels = {n: FrozenKernel(arrays[f"{n}.weight"], arrays[f"{n}.exponent"]) for n in names}
         biases = {_bias_name(n): arrays[_bias_name(n)] for n in names}
         return cls(config, kernels, biases, arrays["taps_mu"], arrays["taps_log"])
@@ -125,7 +125,7 @@ class FrozenProgressive:
             params[name] = kernel.real()
             params[_bias_name(name)] = exact.real_bias(self.biases[_bias_name(name)], exponent, x)
         rows = c.hidden + 2 * c.channels
-        for name in ("u", "o", "bu", "bo"):
+        for name in HEAD if not c.group_channels else ():
             groups = [params.pop(f"{name}{g}") for g in range(c.groups)]
             if name == "u":
                 groups = [np.pad(g, ((0, 0), (0, rows - g.shape[1]), (0, 0))) for g in groups]
@@ -147,9 +147,9 @@ class FrozenProgressive:
     def macs_per_position(self) -> int:
         """Count the multiply-adds of coding one latent position, as they are run."""
         c = self.config
-        rows = c.hidden + 2 * (c.channels - c.group_size)
+        rows = c.hidden + 2 * c.most_known
         trunk_macs = (SIGNED_TAPS + TAPS) * c.channels * (c.hidden + 1) + c.hidden**2
-        return trunk_macs + c.groups * c.hidden * (rows + 2 * c.group_size)
+        return trunk_macs + c.hidden * (len(c.parts) * rows + 2 * c.channels)
 
     def coder(self, quality_q4: int, height: int, width: int) -> "ProgressiveCoder":
         """Start the steps of a latent of `height` x `width` positions at a quality (16 times 1..100)."""
@@ -160,7 +160,7 @@ class FrozenProgressive:
         if (name, bank) not in self._device:
             real = FrozenKernel(self.kernels[name].weight[bank], self.kernels[name].exponent[bank]).real()
             if name[0] == "u":
-                rows = self.config.hidden + 2 * (self.config.channels - self.config.group_size)
+                rows = self.config.hidden + 2 * self.config.most_known
                 real = np.pad(real, ((0, rows - len(real)), (0, 0)))
             self._device[name, bank] = jax.device_put(real)
         return self._device[name, bank]
@@ -183,7 +183,7 @@ class FrozenProgressive:
 
     def layers(self, quality_q4: int) -> list[SlotLayers]:
         """Return all layers at a quality (16 times 1..100) as real values on the device, for `code_latent`."""
-        groups = self.config.groups
+        groups = len(self.config.parts)
 
         def layer(name: str, slot: int) -> tuple[jax.Array, jax.Array]:
             bank = bank_of(name, slot)
@@ -217,8 +217,7 @@ def _bias_name(name: str) -> str:
 def _layers(p: dict[str, np.ndarray], config: ProgressiveConfig) -> dict[str, tuple[np.ndarray, np.ndarray, Fixed]]:
     """Kernel, bias and input format of every exact layer."""
     layers = {"w1": (p["w1"], p["b1"], context.FEATURE), "w2": (p["w2"], p["b2"], HIDDEN)}
-    for g in range(config.groups):
-        known = config.hidden + 2 * g * config.group_size
-        layers[f"u{g}"] = (p["u"][:, g, :known], p["bu"][:, g], HIDDEN)
-        layers[f"o{g}"] = (p["o"][:, g], p["bo"][:, g], HIDDEN)
+    for g in range(len(config.parts)):
+        u, bu, o, bo = head_parameters(p, config, g)
+        layers[f"u{g}"], layers[f"o{g}"] = (u, bu, HIDDEN), (o, bo, HIDDEN)
     return layers

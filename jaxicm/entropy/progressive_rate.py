@@ -145,9 +145,10 @@ def _code_slot(
         linear = linear_terms(signed, magnitude, slot.taps_mu, slot.taps_log)
     features = exact.requantize(exact.dot(features, slot.w2) + slot.b2, HIDDEN)
     decoded: list[Array] = []
-    bits, size = jnp.zeros(target.shape[0]), target.shape[-1] // len(slot.heads)
-    for number, layers in enumerate(slot.heads):
-        part = slice(number * size, (number + 1) * size)
+    bits, start = jnp.zeros(target.shape[0]), 0
+    for layers in slot.heads:
+        part = slice(start, start + layers.bo.shape[-1] // 2)
+        start = part.stop
         centre = centre_features([known_as(value) for value in decoded], target.shape[:-1])
         mean, index = join(head(features, centre, *layers), (linear[0][..., part], linear[1][..., part]))
         drawn = None if noise is None else noise[..., part]

@@ -10,7 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-_BLOCK = re.compile(r"(fine|coarse)\d+")
+_BLOCK = re.compile(r"(half|quarter|fine|coarse)\d+")
 
 
 def deepen(found: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, Any]:

@@ -213,5 +213,5 @@ def start_from_statistics(params: dict, config: ImageConfig, pictures: np.ndarra
     params["log_gain"], params["log_step"] = jnp.asarray(-log_step), jnp.asarray(log_step)
     if config.recurrent is None:
         start = gaussian_start(std[None] / step[:, None], config.entropy)
-        params["entropy"] |= {"bo": jnp.asarray(start)}
+        params["entropy"] |= {name: jnp.asarray(bias) for name, bias in start.items()}
     return params

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from jaxicm.entropy.progressive import SLOTS, ProgressiveConfig
 from jaxicm.entropy.progressive_frozen import FrozenProgressive
-from jaxicm.errors import ExactnessError
+from jaxicm.errors import ConfigError, ExactnessError
 
 
 @pytest.fixture(scope="module")
@@ -100,5 +100,5 @@ def test_a_model_whose_sums_could_overflow_is_not_frozen(tiny_parameters, tiny_c
 
 
 def test_channels_must_divide_into_groups():
-    with pytest.raises(ValueError, match="10 and 4"):
+    with pytest.raises(ConfigError, match="10 and 4"):
         ProgressiveConfig(channels=10, groups=4)
