@@ -18,6 +18,7 @@ from jaxicm.ops.space import depth_to_space, space_to_depth
 
 STRIDE = 16
 PATCH = 8
+WAYS = ("analysis", "synthesis")
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,19 @@ class TransformConfig:
         if self.half_width and not self.quarter_width:
             raise ConfigError("transform.half_width needs features on the 1/4 grid too; set transform.quarter_width")
         for grid in ("quarter", "half"):
-            if (getattr(self, f"analysis_{grid}") or getattr(self, f"synthesis_{grid}")) and not getattr(
-                self, f"{grid}_width"
-            ):
+            width, *blocks = (getattr(self, f"{grid}_width"), *(getattr(self, f"{way}_{grid}") for way in WAYS))
+            if any(blocks) and not width:
                 raise ConfigError(f"transform: residual blocks without features; set transform.{grid}_width")
 
     @property
     def reach(self) -> int:
         """Latent positions by which the transforms look around: one for each 3x3 layer, half that on the 1/8 grid."""
-        finer = [(self.analysis_half, self.synthesis_half, 8)] if self.half_width else []
-        finer += [(self.analysis_quarter, self.synthesis_quarter, 4)] if self.quarter_width else []
-        finer += [(self.analysis_fine, self.synthesis_fine, 2)]
-        # one layer more on the finest grid, where pixels come in and go out
-        layers = sum((max(blocks) + (number == 0)) / share for number, (*blocks, share) in enumerate(finer))
+        finer = [[self.analysis_half, self.synthesis_half, 8]] if self.half_width else []
+        finer += [[self.analysis_quarter, self.synthesis_quarter, 4]] if self.quarter_width else []
+        finer += [[self.analysis_fine, self.synthesis_fine, 2]]
+        # where pixels come in and go out there is one layer more; on the 1/8 grid they come in by a 1x1 convolution
+        finer[0][:2] = finer[0][0] + bool(self.quarter_width), finer[0][1] + 1
+        layers = sum(max(blocks) / share for *blocks, share in finer)
         return math.ceil(max(self.analysis_coarse, self.synthesis_coarse) + layers)
 
     @property

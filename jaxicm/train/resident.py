@@ -13,8 +13,9 @@ from jaxicm.train import tone
 
 _STACK_WASTE = 4
 """A stack of pictures of unequal sizes may take this many times the memory of the pictures."""
-_TONE = 1
-"""What the key of the tones is folded with: the other keys, and with them the crops, are those of a run without."""
+_TONE = 4
+"""What the key of the tones is folded with, none of the numbers of the four other keys: these, and with them the crops,
+are those of a run without tones."""
 _LOBES = 3
 """Half the width of the Lanczos kernel, in samples of the smaller picture."""
 
