@@ -29,7 +29,7 @@ def test_windows_leave_no_seams(monkeypatch: pytest.MonkeyPatch, config):
     monkeypatch.setattr(plane_filter, "WINDOWS", ((80, 80), (80, 112)))
     form, params = PlanarFormat(100, 150), moved(config)
     planes = frame(form)
-    (found,) = PlaneFilterRunner(config).apply(params, [planes], form, 32)
+    (found,) = PlaneFilterRunner(config).apply(params, [planes], form, [32])
     # In one piece, the frame repeated beyond its edges.
     luma = np.pad(planes[0], 32, mode="edge")[None, ..., None] / np.float32(255)
     chroma = np.stack([np.pad(plane, 16, mode="edge") for plane in planes[1:]], axis=-1)[None] / np.float32(255)
@@ -46,7 +46,7 @@ def test_windows_leave_no_seams(monkeypatch: pytest.MonkeyPatch, config):
 def test_all_sizes_and_depths_keep_their_format(size, bits):
     form = PlanarFormat(*size, "420", bits)
     planes = [frame(form, seed) for seed in range(2)]
-    found = PlaneFilterRunner(SMALL).apply(initial_parameters(SMALL, 0), planes, form, 27)
+    found = PlaneFilterRunner(SMALL).apply(initial_parameters(SMALL, 0), planes, form, [27] * len(planes))
     for before, after in zip(planes, found, strict=True):
         form.check(after)
         for a, b in zip(before, after, strict=True):
