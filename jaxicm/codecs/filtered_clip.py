@@ -1,8 +1,8 @@
 """Clips of a conventional codec with a filter behind it that the encoder fits to the clip: system S9.
 
 A file holds the codec's own stream, which any of its decoders plays, and, where they pay, the name of a filter, the QPs
-of the frames and changes of the filter's parameters (biases by default). What pays is decided by the squared error of
-the whole clip plus lambda times the bytes, lambda being that of VVC's encoder at the QP.
+that it is told of the frames, and changes of its parameters (biases by default). What pays is decided by the squared
+error of the whole clip plus lambda times the bytes, lambda being that of VVC's encoder at the QP.
 
 Source: Lam et al., "Efficient adaptation of neural network filter for video compression", ACM MM 2020 (arXiv
 2007.14267); specification 3.9. The filter, the coding of the update and the decision are ours.
@@ -22,8 +22,9 @@ from jaxicm.adapt.parameter_code import apply_update, decode_update, leaf_shapes
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.bits.varint import read_uvarint, write_uvarint
 from jaxicm.codecs import filter_weights, weights, zoo
+from jaxicm.codecs.filter_cost import CHROMA_WEIGHT, lagrangian, squared_error
 from jaxicm.codecs.filter_weights import PlaneFilterWeights
-from jaxicm.codecs.frame_qps import decode_qps, encode_qps
+from jaxicm.codecs.frame_qps import best_qps, decode_qps, encode_qps
 from jaxicm.codecs.plane_filter import PlaneFilterRunner
 from jaxicm.errors import CorruptFile, InputError, UnknownWeights
 from jaxicm.media.clips import Clip
@@ -41,8 +42,6 @@ CODERS: tuple[CoderName, ...] = ("vvc", "hevc", "av1")
 """Conventional codecs; the position is their number in the file."""
 PATTERNS: tuple[tuple[str, ...], ...] = (("*/bias",), ("*/kernel",), ("*/bias", "*/kernel"), ("last/*",))
 """Leaves that an update may change; the position is the first byte of the section."""
-CHROMA_WEIGHT = 4 / 6
-"""Of a squared error of chroma relative to luma's: together the planes' mean squared errors count 6:1:1."""
 NO_WEIGHTS = bytes(weights.DIGEST_BYTES)
 _PATCH, _BATCH, _CHECKED_FRAMES = 128, 8, 3
 _MOST_FRAMES = 1 << 20
@@ -55,8 +54,8 @@ class ClipFacts:
     Attributes:
       stream_bytes, update_bytes, file_bytes: sizes.
       filtered: whether the filter is used.
-      costs: sum of squared errors of luma (and weighted chroma, in 8-bit steps) plus lambda times the bits of the
-        update: without the filter, with it, and with the update; those that were measured.
+      costs: sum of squared errors of luma (and weighted chroma, in 8-bit steps) plus lambda times the bits of
+        QPs and update: without the filter, with it, and with the update; those that were measured.
     """
 
     stream_bytes: int
@@ -64,21 +63,6 @@ class ClipFacts:
     file_bytes: int
     filtered: bool
     costs: tuple[float, ...]
-
-
-def lagrangian(qp: float) -> float:
-    """Return squared error of luma, in 8-bit steps, that a bit is worth to an encoder at a QP (that of HM and VTM)."""
-    return 0.57 * 2 ** ((qp - 12) / 3)
-
-
-def squared_error(a: Sequence[Planes], b: Sequence[Planes], form: PlanarFormat) -> float:
-    """Return the squared error of frames in 8-bit steps, chroma weighted with `CHROMA_WEIGHT`."""
-    total = 0.0
-    for x, y in zip(a, b, strict=True):
-        for number, (p, q) in enumerate(zip(x, y, strict=True)):
-            error = np.square(p.astype(np.float64) - q).sum()
-            total += error * (CHROMA_WEIGHT if number else 1.0)
-    return total / 4 ** (form.bits - 8)
 
 
 def encode_clip(
@@ -120,23 +104,25 @@ def encode_clip(
     coded = coder.encode(frames, form, qp, structure)
     stream, qps = coded.data, coded.qps or (qp,) * len(frames)
     decoded = coder.decode(stream, form).frames
-    costs, update = [squared_error(frames, decoded, form)], b""
+    costs, update, told = [squared_error(frames, decoded, form)], b"", b""
     digest = NO_WEIGHTS
     if network is not None:
         runner = PlaneFilterRunner(network.config.filter)
-        costs.append(squared_error(frames, runner.apply(network.params, decoded, form, qps), form))
+        qps, shown = best_qps(runner, network.params, frames, decoded, form, qps)
+        told = encode_qps(qps, qp)
+        costs.append(squared_error(frames, shown, form) + lagrangian(qp) * 8 * len(told))
         if fit is not None:
             update = _fitted(network, runner, clip, decoded, qps, lagrangian(qp), fit, limit_s, progress)
             if update:
                 params = _updated(network.params, update)
                 found = squared_error(frames, runner.apply(params, decoded, form, qps), form)
-                costs.append(found + lagrangian(qp) * 8 * len(update))
+                costs.append(found + lagrangian(qp) * 8 * (len(told) + len(update)))
                 if costs[2] >= costs[1]:
                     update = b""
         if min(costs[1:]) < costs[0]:
             digest = bytes.fromhex(network.info.digest)[: weights.DIGEST_BYTES]
         else:
-            update = b""
+            update = told = b""
     header = Header(
         codec=CODEC_NAME,
         weights=digest,
@@ -149,8 +135,7 @@ def encode_clip(
     rate = clip.rate
     facts = [bytes([CODERS.index(name)])]
     facts += [write_uvarint(value) for value in (len(frames), rate.numerator, rate.denominator)]
-    facts += [encode_qps(qps, qp)] if digest != NO_WEIGHTS else []  # only filters want to know
-    sections = [Section(SectionKind.CLIP, b"".join(facts)), Section(SectionKind.STREAM, stream)]
+    sections = [Section(SectionKind.CLIP, b"".join([*facts, told])), Section(SectionKind.STREAM, stream)]
     if update:
         sections.append(Section(SectionKind.UPDATE, update))
     data = pack(header, sections)

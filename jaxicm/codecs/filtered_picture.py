@@ -23,8 +23,9 @@ import numpy as np
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.codecs import block_choice, weights
 from jaxicm.codecs.block_choice import BLOCKS
+from jaxicm.codecs.filter_cost import CHROMA_WEIGHT, lagrangian
 from jaxicm.codecs.filter_weights import PlaneFilterWeights
-from jaxicm.codecs.filtered_clip import CHROMA_WEIGHT, CODERS, NO_WEIGHTS, lagrangian, named_weights
+from jaxicm.codecs.filtered_clip import CODERS, NO_WEIGHTS, named_weights
 from jaxicm.codecs.image_file import SIDE_MAX, check_picture
 from jaxicm.codecs.plane_filter import PlaneFilterRunner
 from jaxicm.errors import CorruptFile, OptionError

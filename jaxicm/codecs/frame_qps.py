@@ -1,19 +1,63 @@
-"""The QP of each frame of a clip, coded: encoders choose them a few steps around the QP that they are told.
+"""The QP that a filter is told of each frame of a clip: chosen, and coded.
 
-A filter behind a decoder wants to know how coarse each frame is, and libvvenc's frames of random access lie between one
-step below and ten above. A frame's QP is near that of the last frame which as many halvings lead to, so about a bit a
-frame is left.
+A filter behind a decoder wants to know how coarse each frame is. Encoders choose QPs around the one that they are told
+(libvvenc's frames of random access lie between one step below it and ten above), and a frame that is mostly copied from
+finer ones has less to restore than its own QP says. A frame's QP is near that of the last frame which as many halvings
+lead to, so about a bit a frame is left.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from jaxicm.bits.binary import BinaryCoder, BinaryDecoder, BinaryEncoder, IntegerContexts
+from jaxicm.codecs.filter_cost import squared_error
+from jaxicm.codecs.plane_filter import PlaneFilterRunner
 from jaxicm.errors import CorruptFile
+from jaxicm.media.yuv import PlanarFormat, Planes
 
 QP_MIN, QP_MAX = -64, 63
 """Codecs of more than 8 bits count below 0."""
+LOWER_QPS = (0, 3, 6, 9, 12)
+"""How far below its own a QP that a filter is told of a frame may lie."""
 _LEVELS = 6
 """Of frames: how often their number can be halved, at most."""
+
+
+def best_qps(
+    runner: PlaneFilterRunner,
+    params: Mapping[str, Any],
+    wanted: Sequence[Planes],
+    decoded: Sequence[Planes],
+    form: PlanarFormat,
+    qps: Sequence[int],
+) -> tuple[list[int], list[Planes]]:
+    """Find the QP that a filter is best told of each frame, its own or a lower one.
+
+    Args:
+      runner: of the filter.
+      params: of the filter.
+      wanted: the original frames.
+      decoded: the decoded ones.
+      form: of the frames.
+      qps: that the encoder gave them.
+
+    Returns:
+      QPs, and the frames filtered with them.
+    """
+    told, shown = [], []
+    for original, planes, qp in zip(wanted, decoded, qps, strict=True):
+        tried: list[tuple[float, int, Planes]] = []
+        for lower in LOWER_QPS:
+            if qp - lower < QP_MIN:
+                break
+            (found,) = runner.apply(params, [planes], form, [qp - lower])
+            tried.append((squared_error([original], [found], form), qp - lower, found))
+            if len(tried) > 1 and tried[-1][0] >= tried[-2][0]:
+                break
+        _, best, found = min(tried, key=lambda one: one[0])
+        told.append(best)
+        shown.append(found)
+    return told, shown
 
 
 def encode_qps(qps: Sequence[int], told: int) -> bytes:

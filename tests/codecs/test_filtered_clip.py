@@ -12,6 +12,7 @@ from jaxicm.adapt.parameters import ParameterFit
 from jaxicm.bits.container import Section, SectionKind, pack, unpack
 from jaxicm.codecs import filter_weights, filtered_clip, plane_filter, zoo
 from jaxicm.codecs.filtered_clip import PATTERNS, decode_clip, encode_clip, extract_stream, squared_error
+from jaxicm.codecs.frame_qps import best_qps
 from jaxicm.errors import FileFormatError, InputError, UnknownWeights
 from jaxicm.media.clips import Clip
 from jaxicm.media.video_codec import INTRA, DecodedClip, Stream
@@ -114,7 +115,9 @@ def test_the_filter_is_told_the_qp_of_each_frame(network):
     alike, _ = encode_clip(source, 37, coder=Darker(), network=network)
     assert facts.filtered and len(alike) < len(data) <= len(alike) + 4
     shown = decode_clip(data, coder=coder)
-    assert squared_error(source.frames, shown.frames, source.form) == facts.costs[1]
+    bytes_told = len(data) - len(alike)
+    error = squared_error(source.frames, shown.frames, source.form)
+    assert error + filtered_clip.lagrangian(37) * 8 * bytes_told == pytest.approx(facts.costs[1])
     decoded = coder.decode(coder.encode(source.frames, source.form, 37).data, source.form).frames
     runner = plane_filter.PlaneFilterRunner(CONFIG.filter)
     for frame, qp in enumerate((37, 41, 35)):
@@ -124,7 +127,28 @@ def test_the_filter_is_told_the_qp_of_each_frame(network):
     fitted, more = encode_clip(source, 37, coder=coder, network=network, fit=FIT)
     assert more.costs[2] < more.costs[1]
     error = squared_error(source.frames, decode_clip(fitted, coder=coder).frames, source.form)
-    assert error == pytest.approx(more.costs[2] - filtered_clip.lagrangian(37) * 8 * more.update_bytes)
+    paid = filtered_clip.lagrangian(37) * 8 * (more.update_bytes + bytes_told)
+    assert error == pytest.approx(more.costs[2] - paid)
+
+
+def test_a_filter_that_restores_too_much_is_told_a_lower_qp(network):
+    class Telling(Darker):
+        def encode(self, frames, form, qp, structure=INTRA):
+            return Stream(super().encode(frames, form, qp).data, 0.0, (30, 49, 30))
+
+    source, coder = clip(), Telling()
+    decoded = coder.decode(coder.encode(source.frames, source.form, 30).data, source.form).frames
+    runner, found = plane_filter.PlaneFilterRunner(CONFIG.filter), {}
+    for qp in (49, 46, 43, 40, 37):
+        (shown,) = runner.apply(network.params, [decoded[1]], source.form, [qp])
+        found[qp] = squared_error([source.frames[1]], [shown], source.form)
+    best = min(found, key=found.__getitem__)
+    assert best < 49, "the case that is tested"
+    told, shown = best_qps(runner, network.params, source.frames, decoded, source.form, (30, 49, 30))
+    assert told[1] == best and squared_error([source.frames[1]], [shown[1]], source.form) == found[best]
+    data, facts = encode_clip(source, 30, coder=coder, network=network)
+    assert facts.filtered
+    np.testing.assert_array_equal(decode_clip(data, coder=coder).frames[1][0], shown[1][0])
 
 
 def test_a_filter_that_only_harms_is_not_named(network):
