@@ -115,7 +115,7 @@ def encode_picture(
     form, grey = PlanarFormat(pixels.shape[0], pixels.shape[1], "420", 8), pixels.ndim == 2
     planes, coder = to_planes(pixels, "420", 8), coder or default_codec(name)
     stream = coder.encode([planes], form, qp)
-    given = qp if stream.qps is None else stream.qps[0]
+    given = qp if stream.qps is None else max(stream.qps[0], 0)  # the header has none below 0
     decoded, decoder_s = _decoded(coder, stream.data, form)
     begin = time.perf_counter()
     header = Header(

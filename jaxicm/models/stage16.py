@@ -18,7 +18,6 @@ from jaxicm.ops.space import depth_to_space, space_to_depth
 
 STRIDE = 16
 PATCH = 8
-WAYS = ("analysis", "synthesis")
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,8 @@ class TransformConfig:
         if self.half_width and not self.quarter_width:
             raise ConfigError("transform.half_width needs features on the 1/4 grid too; set transform.quarter_width")
         for grid in ("quarter", "half"):
-            width, *blocks = (getattr(self, f"{grid}_width"), *(getattr(self, f"{way}_{grid}") for way in WAYS))
-            if any(blocks) and not width:
+            blocks = getattr(self, f"analysis_{grid}") + getattr(self, f"synthesis_{grid}")
+            if blocks and not getattr(self, f"{grid}_width"):
                 raise ConfigError(f"transform: residual blocks without features; set transform.{grid}_width")
 
     @property

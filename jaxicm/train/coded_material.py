@@ -112,7 +112,7 @@ def _coded(
         for _ in range(options.crops):
             frame = int(rng.integers(len(original)))
             top, left = (2 * int(rng.integers((whole - options.side) // 2 + 1)) for whole in form.shapes[0])
-            yield crop(decoded[frame], original[frame], qps[frame], top, left, options.side)
+            yield crop(decoded[frame], original[frame], max(qps[frame], 0), top, left, options.side)
 
 
 def crop(decoded: Planes, original: Planes, qp: int, top: int, left: int, side: int) -> np.ndarray:

@@ -113,6 +113,8 @@ def test_the_file_has_the_qp_that_the_encoder_chose(network):
     found = decode_picture(data, coder=Finer())
     np.testing.assert_array_equal(found, facts.pixels)
     assert not np.array_equal(found, decode_picture(told, coder=Finer()))
+    lowest, _ = encode_picture(pixels, 1, coder=Finer())
+    assert describe(lowest)["qp"] == 0
 
 
 @pytest.mark.parametrize("grey", [False, True])

@@ -22,7 +22,7 @@ def params() -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
 
     def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        spread = SPREAD.get(name.rstrip("0123456789") if name[0] in "ubo" else name, SPREAD.get(name, 0.2))
+        spread = SPREAD.get(name, SPREAD.get(name.rstrip("0123456789"), 0.2))
         return rng.normal(0, spread, shape).astype(np.float32)
 
     drawn = {name: draw(name, leaf.shape) for name, leaf in shapes.items()}
