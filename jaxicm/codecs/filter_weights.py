@@ -11,6 +11,7 @@ from jaxicm.configuration import from_dict, to_dict
 from jaxicm.errors import InputError
 from jaxicm.models.complexity import count_parameters
 from jaxicm.models.filter_set import FilterSetConfig
+from jaxicm.objectives.machine import MACHINE, MachineDistortion
 
 _KEY = "filter"
 
@@ -37,6 +38,7 @@ def write(
     profile: str,
     trained_on: str,
     provenance: dict[str, Any],
+    machine: MachineDistortion | None = None,
 ) -> str:
     """Write a weight file, in half precision.
 
@@ -47,6 +49,7 @@ def write(
       profile: its name.
       trained_on: one line.
       provenance: plain data.
+      machine: the distortion that they were trained for, if for task networks.
 
     Returns:
       The digest.
@@ -63,6 +66,8 @@ def write(
         "provenance": provenance,
         "trained_for": "yuv",
     }
+    if machine is not None:
+        description |= {"trained_for": MACHINE, "machine": to_dict(machine)}
     return weights.write(path, arrays, description)
 
 

@@ -2,8 +2,9 @@
 
 A file holds the codec's own intra stream of 4:2:0 of 8 bits, which any of its decoders shows, and, where that pays, the
 name of a set of filters and which of them each block has, 0 being none (`block_choice`). What pays is decided over the
-whole picture by the squared error of what is shown plus lambda times the bits of the file, lambda being that of VVC's
-encoder at the QP. Filters run over the whole picture, so that no block border is seen by any of them.
+whole picture by what the shown one costs (`block_costs`: its squared error, or for filters that were trained for task
+networks what these make of it) plus lambda times the bits of the file, lambda being that of VVC's encoder at the QP.
+Filters run over the whole picture, so that no block border is seen by any of them.
 
 In the header `flags` is the codec's number (`filtered_clip.CODERS`), `quality_q4` is 16 (QP + 1) of the QP that the
 encoder gave the picture (libvvenc's lies up to three steps below the one that it is told), and `weights` are
@@ -16,14 +17,14 @@ Source: "Competitive learning for achieving content-specific filters in video co
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.codecs import block_choice, weights
 from jaxicm.codecs.block_choice import BLOCKS
-from jaxicm.codecs.filter_cost import CHROMA_WEIGHT, lagrangian
+from jaxicm.codecs.filter_cost import lagrangian
 from jaxicm.codecs.filter_weights import PlaneFilterWeights
 from jaxicm.codecs.filtered_clip import CODERS, NO_WEIGHTS, named_weights
 from jaxicm.codecs.image_file import SIDE_MAX, check_picture
@@ -33,6 +34,9 @@ from jaxicm.media.ffmpeg import CoderName, default_codec
 from jaxicm.media.video_codec import VideoCodec
 from jaxicm.media.yuv import PlanarFormat, Planes, to_pixels, to_planes
 from jaxicm.models.filter_set import member
+
+if TYPE_CHECKING:
+    from jaxicm.codecs.block_costs import Judge
 
 CODEC_NAME = "filtered_picture"
 DEFAULT_BLOCK = 128
@@ -46,8 +50,9 @@ class PictureFacts:
       stream_bytes, map_bytes, file_bytes: sizes; `map_bytes` is 0 where no filter pays.
       block: side of a block in luma samples; 0 where the whole picture has one index.
       indices: int `[rows, columns]`, 0 for no filter and k for the k-th of the set.
-      costs: squared error of luma (and weighted chroma, in 8-bit steps) plus lambda times the bits of the file: with
-        "none", with the best filter for the "picture", and chosen for "blocks"; those that were measured.
+      costs: squared error of luma (and weighted chroma, in 8-bit steps), or what stands for it to machines, plus
+        lambda times the bits of the file: with "none", with the best filter for the "picture", and chosen for "blocks";
+        those that were measured.
       pixels: what a decoder shows, uint8 `[H, W, 3]` or `[H, W]`.
       timings_s: "coder", CPU seconds of the codec's processes; "synthesis", wall seconds of filters and choice.
     """
@@ -105,10 +110,12 @@ def encode_picture(
       The file and facts.
 
     Raises:
-      InputError: no such picture.
+      InputError: no such picture; or filters for machines, and the task networks they are chosen by are not at hand.
       OptionError: a size of blocks or a QP that does not exist.
       MissingDependency: the codec is not installed.
     """
+    from jaxicm.codecs.block_costs import judge_for  # task networks, which no decoder needs
+
     check_picture(pixels)
     if block not in BLOCKS:
         raise OptionError(f"a block has a side of {', '.join(map(str, BLOCKS))} (0: the picture), got {block}")
@@ -130,11 +137,11 @@ def encode_picture(
     sections = [Section(SectionKind.STREAM, stream.data)]
     sections += [Section(SectionKind.ICC, icc)] if icc is not None else []
     wanted, versions = _visible(planes, grey), {0: _visible(decoded, grey)}
+    judge = judge_for(network, wanted)
 
     def tried(data: bytes, payload: bytes, indices: np.ndarray, side: int) -> _Tried:
         shown = block_choice.blend(versions, indices, side)
-        error = block_choice.block_errors(wanted, shown, 0, CHROMA_WEIGHT)
-        return _Tried(float(error[0, 0]) + lagrangian(qp) * 8 * len(data), data, payload, indices, side, shown)
+        return _Tried(judge(shown)(0).item() + lagrangian(qp) * 8 * len(data), data, payload, indices, side, shown)
 
     best = tried(pack(header, sections), b"", np.zeros((1, 1), np.int64), 0)
     costs = {"none": best.cost}
@@ -144,7 +151,7 @@ def encode_picture(
         digest = bytes.fromhex(network.info.digest)[: weights.DIGEST_BYTES]
         named = replace(header, weights=digest)
         count = network.config.count + 1
-        for way, indices, side in _choices(wanted, versions, block, lagrangian(qp)):
+        for way, indices, side in _choices(judge, versions, block, lagrangian(qp)):
             payload = block_choice.write_map(indices, side, count)
             found = tried(pack(named, [*sections, Section(SectionKind.MAP, payload)]), payload, indices, side)
             costs[way] = min(costs.get(way, found.cost), found.cost)
@@ -227,18 +234,14 @@ class _Tried(NamedTuple):
 
 
 def _choices(
-    wanted: Planes, versions: Mapping[int, Planes], block: int, bit_worth: float
+    judge: "Judge", versions: Mapping[int, Planes], block: int, bit_worth: float
 ) -> list[tuple[str, np.ndarray, int]]:
     """Return indices worth trying: the best filter for all, the best for each block, and with the bits counted."""
-
-    def errors(side: int) -> np.ndarray:
-        found = [block_choice.block_errors(wanted, versions[k], side, CHROMA_WEIGHT) for k in range(len(versions))]
-        return np.stack(found)
-
-    best = 1 + int(np.argmin(errors(0)[1:]))
+    costs = [judge(versions[k]) for k in range(len(versions))]
+    best = 1 + int(np.argmin([cost(0).item() for cost in costs[1:]]))
     choices = [("picture", np.full((1, 1), best, np.int64), 0)]
     if block:
-        each = errors(block)
+        each = np.stack([cost(block) for cost in costs])
         chosen = [each.argmin(axis=0), block_choice.choose(each, bit_worth)]
         choices += [("blocks", indices, block) for indices in chosen if np.unique(indices).size > 1]
     return choices

@@ -67,20 +67,25 @@ def machine_objective(distortion: MachineDistortion, height: int, width: int) ->
       MissingDependency: reading them needs a package that is not installed.
     """
     networks = [zoo.functions(name) for name in distortion.networks]
-    scales = tuple(_usual_scale(network.scale(height, width)) for network in networks)
-    arrays = tuple(_parameters(name) for name in distortion.networks)
+    scales = tuple(usual_scale(network.scale(height, width)) for network in networks)
+    arrays = tuple(parameters(name) for name in distortion.networks)
     function, seen = _function(distortion, scales), _function(replace(distortion, mse=0.0), scales)
     return Objective(MACHINE, function, arrays, seen)
 
 
-def _usual_scale(scale: float) -> float:
+def usual_scale(scale: float) -> float:
     """Round a scale to one of few, so that pictures of all sizes share what is compiled."""
     steps = round(math.log2(scale / _SCALE) * _SCALES_AN_OCTAVE)
     return _SCALE * 2 ** (steps / _SCALES_AN_OCTAVE)
 
 
 @lru_cache(maxsize=8)
-def _parameters(name: str) -> Any:
+def parameters(name: str) -> Any:
+    """Return the parameters of a task network on the device.
+
+    Raises:
+      InputError, MissingDependency: as `machine_objective`.
+    """
     return jax.device_put(zoo.load_functions(name)[1])
 
 

@@ -70,7 +70,7 @@ class MachineDistortion:
 
 
 class MachineTerms(NamedTuple):
-    """Weighted sums over the networks, `[B]` each."""
+    """Weighted sums over the networks, one of each decoded picture."""
 
     proxy: Array
     own: Array
@@ -119,13 +119,14 @@ def machine_terms(
         parameters: of each network.
         scales: pixels of each network's canvas a pixel of the picture.
         x: pictures `[B, H, W, 3]`, RGB in [0, 1].
-        x_hat: decoded pictures, the same shape.
-        targets: objects of the pictures; without, the losses with labels are left out.
+        x_hat: decoded pictures, the same shape; or `[K B, H, W, 3]`, K versions of all of them one after the other.
+        targets: objects of the decoded pictures; without, the losses with labels are left out.
 
     Returns:
-        All kinds, in the units of the networks.
+        All kinds, in the units of the networks, of each decoded picture.
     """
-    proxy = own = task = jnp.zeros(x.shape[0])
+    proxy = own = task = jnp.zeros(x_hat.shape[0])
+    versions = x_hat.shape[0] // x.shape[0]
     original = jax.lax.stop_gradient(x)
     kinds = zip(*(distortion.weights(kind) for kind in ("proxy", "own", "task")), strict=True)
     for network, params, scale, (proxied, owned, tasked) in zip(networks, parameters, scales, kinds, strict=True):
@@ -139,6 +140,7 @@ def machine_terms(
         if not (proxied or owned):
             continue
         wanted = jax.lax.stop_gradient(network.outputs(params, original, scale, None).features)
+        wanted = {level: jnp.concatenate([values] * versions) for level, values in wanted.items()}
         if proxied:
             levels = [level for level in distortion.levels if level in wanted] or network.levels
             proxy += proxied * feature_distance(wanted, seen.features, levels)

@@ -114,7 +114,8 @@ class TrainConfig:
       model: the networks.
       lossless: train this lossless codec instead; qualities, objective and model are without effect then.
       filter: train this filter behind a codec instead, on arrays of `jaxicm dataset coded`; likewise.
-      machine: train for task networks instead of for eyes; `objective.distortion` is without effect then.
+      machine: train for task networks instead of for eyes; `objective.distortion` is without effect then, and a filter
+        learns from the distortion for machines relative to that without it.
       data, validation, optimizer, objective: see there.
       crop: side of the training crops, a multiple of 64.
       batch: crops in a step, over all devices.
@@ -186,6 +187,8 @@ class TrainConfig:
 
     def __post_init__(self):
         validation, optimizer = self.validation, self.optimizer
+        weighting = "point" if self.machine is None else self.machine.weighting
+        labels = (0.0,) if self.machine is None else self.machine.distortion.task
         for key, value, holds, rule in (
             ("name", self.name, bool(self.name) and "/" not in self.name, "must be a file name"),
             ("crop", self.crop, _is_crop(self.crop), f"must be a multiple of {CROP_MULTIPLE}"),
@@ -215,6 +218,9 @@ class TrainConfig:
             ("data.min_contrast", self.data.min_contrast, self.filter is None or not self.data.min_contrast,
              "must be 0 for filters"),
             ("resident", self.resident, self.filter is None or not self.resident, "is not for filters"),
+            ("machine.weighting", weighting, self.filter is None or weighting == "point", 'must be "point" for filters'),
+            ("machine.distortion.task", labels, self.filter is None or not any(labels),
+             "must be 0 for filters: their crops have no labels"),
             ("trained", self.trained, not self.trained or bool(self.init),
              "needs a model whose other parts are good already: set init="),
             ("optimizer.learning_rate", optimizer.learning_rate, optimizer.learning_rate > 0, "must be above 0"),

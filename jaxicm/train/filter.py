@@ -1,6 +1,7 @@
 """Training filters behind a codec: settings and the loss on crops of `train.coded_material`.
 
-Several filters compete for the crops (system S1), or each is given its own.
+Several filters compete for the crops (system S1), or each is given its own. What counts is the squared error of planes,
+or what the picture costs task networks.
 """
 
 from dataclasses import dataclass, field
@@ -16,8 +17,10 @@ from jax.nn import one_hot
 from jaxicm.errors import ConfigError
 from jaxicm.models.filter_set import FilterSetConfig, apply_all
 from jaxicm.objectives.competitive import Annealing, revive, soft_minimum
+from jaxicm.objectives.distortion import RGB_TO_YUV
 from jaxicm.objectives.rate_distortion import RateDistortion
 from jaxicm.ops.space import enlarge
+from jaxicm.train.machine import Look, MachineTraining, seen_terms
 
 PLANE_WEIGHTS = (6 / 8, 1 / 8, 1 / 8)
 """Of luma and both chroma planes."""
@@ -25,6 +28,7 @@ USAGE_DECAY = 0.98
 """Of the running average of the share of the crops at which each filter is the best one."""
 _LEAST_ERROR = (0.5 / 255) ** 2
 """Added to both errors of a ratio: crops that coding hardly changed have no say."""
+_YUV_TO_RGB = np.linalg.inv(RGB_TO_YUV).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,13 @@ class FilterTraining:
 
 
 def filter_loss(
-    settings: FilterTraining, params: Any, crops: Array, *, done: Array | float | None = None
+    settings: FilterTraining,
+    params: Any,
+    crops: Array,
+    *,
+    done: Array | float | None = None,
+    machine: MachineTraining | None = None,
+    look: Look | None = None,
 ) -> tuple[RateDistortion, Array]:
     """Compute what error the filters leave, relative to that without one.
 
@@ -65,11 +75,14 @@ def filter_loss(
       crops: uint8 `[B, H, W, 7]`.
       done: share of the training that is done; None measures instead, with clipped and rounded planes and of each crop
         the best filter (with ranges, the one of its range).
+      machine: for whom the filters are, if for task networks.
+      look: of these networks.
 
     Returns:
-      The terms (the error of a filter is the weighted mean over the planes of the ratio of squared errors, 1 for no
-      filter; "mse" is that of luma of the best one; there is no rate), and the planes of the best filter in [0, 1],
-      `[B, H, W, 3]`, chroma repeated.
+      The terms (the error of a filter is the weighted mean over the planes of the ratio of squared errors, or for
+      machines the ratio of their distortions, 1 for no filter; "mse" is that of luma of the best one; "machine" what it
+      costs the networks; there is no rate), and the planes of the best filter in [0, 1], `[B, H, W, 3]`, chroma
+      repeated.
     """
     decoded, original = _planes(crops[..., :3]), _planes(crops[..., 3:6])
     qp = crops[:, 0, 0, 6].astype(jnp.float32)
@@ -77,7 +90,10 @@ def filter_loss(
     if done is None:
         filtered = tuple(jnp.round(jnp.clip(plane, 0, 1) * 255) / 255 for plane in filtered)
     after, before = (_errors(planes, original, settings.margin) for planes in (filtered, decoded))
-    ratios = (after + _LEAST_ERROR) / (before + _LEAST_ERROR) @ jnp.asarray(PLANE_WEIGHTS)
+    if machine is None or look is None:
+        ratios, seen = (after + _LEAST_ERROR) / (before + _LEAST_ERROR) @ jnp.asarray(PLANE_WEIGHTS), None
+    else:
+        ratios, seen = _machine_ratios(machine, look, (decoded, filtered, original), (before, after), settings.margin)
     if settings.assignment == "ranges":
         best = jnp.searchsorted(jnp.asarray(settings.ranges), qp, side="right")
     else:
@@ -90,7 +106,47 @@ def filter_loss(
     rows = jnp.arange(len(crops))
     shown = jnp.concatenate([filtered[0][best, rows], enlarge(filtered[1][best, rows], 2)], axis=-1)
     winners = one_hot(best, settings.model.count)
-    return RateDistortion(loss, jnp.zeros(len(crops)), after[best, rows, 0], winners=winners), shown
+    costs = None if seen is None else seen[best, rows]
+    return RateDistortion(loss, jnp.zeros(len(crops)), after[best, rows, 0], costs, winners), shown
+
+
+def _machine_ratios(
+    machine: MachineTraining,
+    look: Look,
+    planes: tuple[tuple[Array, ...], ...],
+    squared: tuple[Array, Array],
+    margin: int,
+) -> tuple[Array, Array]:
+    """Compare what filtered crops cost machines with what decoded ones do.
+
+    Args:
+      machine: whose distortion counts.
+      look: of its networks.
+      planes: decoded, filtered (by each filter) and original ones.
+      squared: errors of decoded and filtered planes, `[B, 3]` and `[M, B, 3]`.
+      margin: luma samples at the edges that the networks are not shown.
+
+    Returns:
+      The ratios and what filtered crops cost the networks, `[M, B]` each.
+    """
+    decoded, filtered, original = planes
+    versions = [
+        jnp.concatenate([plane[None], found]).reshape(-1, *plane.shape[1:])
+        for plane, found in zip(decoded, filtered, strict=True)
+    ]
+    inner = slice(margin, original[0].shape[1] - margin), slice(margin, original[0].shape[2] - margin)
+    x, x_hat = (_pictures(*some)[:, *inner] for some in (original, versions))
+    seen = seen_terms(machine, look, x, x_hat).total.reshape(-1, len(x))
+    errors = jnp.concatenate([squared[0][None], squared[1]]) @ jnp.asarray(PLANE_WEIGHTS)
+    costs = machine.distortion.mse * errors + machine.distortion.exchange * seen
+    least = _LEAST_ERROR * max(machine.distortion.mse, machine.distortion.exchange)
+    return (costs[1:] + least) / (costs[0] + least), seen[1:]
+
+
+def _pictures(luma: Array, chroma: Array) -> Array:
+    """Return RGB as it is shown, chroma enlarged as in `media.yuv`."""
+    shape = (len(luma), *luma.shape[1:3], 2)
+    return jnp.concatenate([luma, jax.image.resize(chroma - 0.5, shape, "cubic")], axis=-1) @ _YUV_TO_RGB
 
 
 def revived(settings: FilterTraining, params: Any, ema: Any, shares: Array, key: Array) -> tuple[Any, Any, Array]:

@@ -195,6 +195,7 @@ def freeze(run: Path, out: Path, curve: Path | None = None) -> str:
             profile=config.name,
             trained_on=config.trained_on,
             provenance=state,
+            machine=None if config.machine is None else config.machine.distortion,
         )
     if config.trained and set(config.trained) <= set(DECODER):
         return freeze_decoder(params, config, out, state)

@@ -9,7 +9,7 @@ from jax import Array
 from jaxicm.errors import ConfigError
 from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN
 from jaxicm.objectives.distortion import distortion
-from jaxicm.objectives.machine import MachineDistortion, machine_terms
+from jaxicm.objectives.machine import MachineDistortion, MachineTerms, machine_terms
 from jaxicm.objectives.rate_distortion import RateDistortion, weigh
 from jaxicm.objectives.weighting import BREAKS, LAST_EPOCH, OPERATING_POINTS, LossWeights, strategy_weights
 from jaxicm.tasks import zoo
@@ -113,6 +113,20 @@ def point_steps(machine: MachineTraining | None, steps: int) -> dict[int, str]:
     return {round(epoch * each): f"qp{qp}" for epoch, qp in OPERATING_POINTS.items()}
 
 
+def seen_terms(machine: MachineTraining, look: Look, x: Array, x_hat: Array) -> MachineTerms:
+    """Compute what decoded crops cost the networks of a run; see `objectives.machine.machine_terms`.
+
+    Args:
+      machine: settings.
+      look: parameters of the networks, objects of the crops.
+      x: crops `[B, H, W, 3]` in [0, 1].
+      x_hat: decoded crops, the same shape or `[K B, H, W, 3]`.
+    """
+    networks = network_functions(machine)
+    scales = [network.scale(machine.picture[0], machine.picture[1]) for network in networks]
+    return machine_terms(machine.distortion, networks, look.parameters, scales, x, x_hat, look.targets)
+
+
 def machine_loss(
     machine: MachineTraining,
     look: Look,
@@ -138,10 +152,8 @@ def machine_loss(
     Returns:
       The terms of each crop.
     """
-    networks = network_functions(machine)
-    scales = [network.scale(machine.picture[0], machine.picture[1]) for network in networks]
-    terms = machine_terms(machine.distortion, networks, look.parameters, scales, x, x_hat, look.targets)
-    bpp, mse, seen = bits / (x.shape[1] * x.shape[2]), distortion(x, x_hat), terms.total
+    bpp, mse = bits / (x.shape[1] * x.shape[2]), distortion(x, x_hat)
+    seen = seen_terms(machine, look, x, x_hat).total
     if machine.weighting == "point":
         measured = machine.distortion.mse * mse + machine.distortion.exchange * seen
         return RateDistortion(weigh(bpp, measured, trade_off, weight_exponent), bpp, mse, seen)

@@ -115,7 +115,7 @@ def compute_loss(
     if config.lossless is not None:
         return lossless_loss(config.lossless, params, crops, key, vary=done is not None)
     if config.filter is not None:
-        return filter_loss(config.filter, params, crops, done=done)
+        return filter_loss(config.filter, params, crops, done=done, machine=config.machine, look=look)
     x = crops.astype(jnp.float32) / 255
     model = ImageModel(config.model, config.remat)
     with bfloat16_convolutions(config.precision == "bfloat16"):

@@ -12,10 +12,13 @@ from jaxicm.errors import ConfigError
 from jaxicm.models.filter import PlaneFilterConfig
 from jaxicm.models.filter_set import FilterSetConfig, initial_parameters, member
 from jaxicm.objectives.competitive import Annealing
+from jaxicm.objectives.machine import MachineDistortion
+from jaxicm.tasks import zoo
 from jaxicm.train.config import DataConfig, OptimizerConfig, TrainConfig, ValidationConfig
 from jaxicm.train.corpus import prepare_data
 from jaxicm.train.filter import FilterTraining, filter_loss
 from jaxicm.train.loop import train_run
+from jaxicm.train.machine import Look, MachineTraining
 
 TINY = FilterTraining(FilterSetConfig(PlaneFilterConfig(width=8, blocks=1)), margin=4)
 
@@ -170,3 +173,55 @@ def test_a_filter_that_no_crop_is_best_with_begins_anew():
 def test_settings_of_filters_that_make_no_sense_are_refused(changes):
     with pytest.raises(ConfigError, match="filter"):
         FilterTraining(SET, **changes)
+
+
+NETWORK = f"{Path(__file__).parent / 'own_network.py'}:make"
+MACHINE = MachineTraining(MachineDistortion(networks=(NETWORK,), exchange=0.1, mse=0.1))
+
+
+def look() -> Look:
+    """Return what the loss for machines needs."""
+    return Look([zoo.load_functions(NETWORK)[1]], None, 0)
+
+
+def test_without_a_filter_the_loss_for_machines_is_one():
+    crops = jnp.asarray(coded(3))
+    terms, _ = filter_loss(TINY, initial_parameters(TINY.model, 0), crops, machine=MACHINE, look=look())
+    np.testing.assert_allclose(terms.loss, 1.0, rtol=1e-5)
+    assert (terms.machine > 0).all()
+
+
+def test_each_filter_is_compared_with_what_was_decoded():
+    """The second filter of a set spoils the picture; the first one, the identity, wins with a ratio of 1."""
+    params = initial_parameters(SET, 0)
+    params["last"]["bias"] = params["last"]["bias"].at[1].set(5.0 * (-1.0) ** jnp.arange(6))
+    training = replace(TINY, model=SET)
+    terms, _ = filter_loss(training, params, jnp.asarray(coded(3)), machine=MACHINE, look=look())
+    np.testing.assert_allclose(terms.loss, 1.0, rtol=1e-5)
+    np.testing.assert_array_equal(terms.winners, [[1, 0]] * 3)
+
+
+def test_a_run_for_machines_lowers_what_networks_see_and_its_weights_say_so(tmp_path: Path):
+    from jaxicm.codecs import filter_weights
+    from jaxicm.configuration import to_dict
+    from jaxicm.train.freeze import freeze
+
+    train_run(config(tmp_path, machine=MACHINE), tmp_path / "run", quiet=True)
+    freeze(tmp_path / "run", tmp_path / "w.safetensors")
+    weights = filter_weights.read(tmp_path / "w.safetensors")
+    held = jnp.asarray(coded(3, seed=1))
+    after = filter_loss(TINY, weights.params, held, machine=MACHINE, look=look())[0].loss
+    assert (after < 0.7).all()
+    assert weights.info.trained_for == "machine" and weights.info.machine == to_dict(MACHINE.distortion)
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        replace(MACHINE, weighting="lws"),
+        replace(MACHINE, distortion=replace(MACHINE.distortion, task=(1.0,))),
+    ],
+)
+def test_filters_for_machines_take_no_epochs_and_no_labels(tmp_path: Path, machine: MachineTraining):
+    with pytest.raises(ConfigError, match="for filters"):
+        config(tmp_path, machine=machine)
