@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from jaxicm.cli.main import app
 from jaxicm.codecs import filter_weights, filtered_clip, plane_filter
+from jaxicm.codecs.weights import read_info
 from jaxicm.errors import InputError, JaxicmError
 from jaxicm.evaluate import filtered
 from jaxicm.evaluate.lpips import Lpips
@@ -25,6 +26,8 @@ from jaxicm.media.video_codec import INTRA, DecodedClip, Stream
 from jaxicm.media.yuv import PlanarFormat, frames_from_bytes, frames_to_bytes, to_planes
 from jaxicm.models.filter import PlaneFilter, PlaneFilterConfig, initial_parameters
 from jaxicm.models.filter_set import FilterSetConfig
+from jaxicm.objectives.machine import MachineDistortion
+from jaxicm.tasks import zoo
 
 CONFIG = PlaneFilterConfig(width=4, blocks=1)
 HEIGHT, WIDTH = 72, 100
@@ -153,6 +156,43 @@ def test_a_file_of_other_filters_needs_their_file(place: Path, monkeypatch: pyte
     done = run("encode", "set/a.png", "b.jicm", "--codec", "vvc", "--filter", "content")
     assert isinstance(done.exception, InputError) and "or --filter none" in str(done.exception)
     assert run("encode", "set/a.png", "b.jicm", "--codec", "vvc").exit_code == 0  # the single one that is shipped
+
+
+def test_filters_for_machines_are_chosen_by_their_networks(place: Path, monkeypatch: pytest.MonkeyPatch):
+    network = f"{Path(__file__).parent / 'train' / 'own_network.py'}:make"
+    members = [shifting(level) for level in (-8, 8)]
+    filter_weights.write(
+        Path("filter_machine.safetensors"),
+        jax.tree.map(lambda *leaves: np.stack(leaves), *members),
+        FilterSetConfig(CONFIG, 2),
+        profile="tiny",
+        trained_on="nothing",
+        provenance={},
+        machine=MachineDistortion(networks=(network,), levels=("grey",)),
+    )
+    done = run("encode", "set/a.png", "m.jicm", "--codec", "vvc", "--for", "machine", "--verify")
+    assert done.exit_code == 0 and "filter 2 of 2 for the whole picture" in done.output
+    named = json.loads(run("info", "m.jicm", "--json").output)["contents"]["filter"]
+    assert read_info(Path("filter_machine.safetensors")).digest.startswith(named)
+    monkeypatch.setattr(zoo, "load_functions", None)  # a decoder has no networks
+    assert run("decode", "m.jicm", "m.png").exit_code == 0
+    assert error("m.png") < 3
+
+
+def test_filters_for_machines_without_their_networks(place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("JAXICM_TASKS", raising=False)
+    filter_weights.write(
+        Path("filter_machine.safetensors"),
+        shifting(8),
+        FilterSetConfig(CONFIG),
+        profile="tiny",
+        trained_on="nothing",
+        provenance={},
+        machine=MachineDistortion(networks=("yolox_nano",)),
+    )
+    done = run("encode", "set/a.png", "m.jicm", "--codec", "vvc", "--for", "machine")
+    assert isinstance(done.exception, InputError) and "JAXICM_TASKS" in str(done.exception)
+    assert not Path("m.jicm").exists()
 
 
 def test_plain_takes_a_single_filter(place: Path):

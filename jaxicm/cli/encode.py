@@ -125,6 +125,8 @@ def encode(
     PNG, JPEG, WebP, AVIF, TIFF and whatever else Pillow reads. Transparent pictures are blended on --background, 16 bit
     is rounded to 8; with --lossless both are kept. An existing output is replaced only when the new one is complete.
 
+    Drawings, screens and flat pictures are kept without loss where that costs less.
+
     With --effort the encoder adapts each file to its picture, which makes it smaller or better at the same quality;
     decoding stays as fast. --tune, --time-limit and --stages belong to that, for files with loss.
 
@@ -135,7 +137,8 @@ def encode(
     needs the weights of task networks in the folder that JAXICM_TASKS names.
 
     With --codec the file holds the stream of a conventional codec, which `jaxicm extract` takes out, and which of
-    several filters each block has; whatever does not pay is left out.
+    several filters each block has; whatever does not pay is left out. Filters for machines (--for machine) are chosen
+    by task networks (JAXICM_TASKS).
     """
     from jaxicm.cli.jobs import plan_jobs, run_jobs
     from jaxicm.cli.model_kind import wants_lossless
@@ -161,12 +164,13 @@ def encode(
         from jaxicm.cli.encode_conventional import conventional_work
 
         given |= {"--lossless": lossless or None, "--effort": effort or None, "--keep-rgb": keep_rgb or None}
-        others = [name for name, value in given.items() if value is not None and name != "--background"]
+        others = [name for name, value in given.items() if value is not None and name not in ("--background", "--for")]
         work = conventional_work(
             codec,
             qp=qp,
             filter_=filter_,
             model=model,
+            viewer=viewer,
             block=block,
             background=parse_colour(background or DEFAULT_BACKGROUND),
             verify=verify,
@@ -238,14 +242,15 @@ def _lossy_work(
         result = codec().encode_detail(picture.pixels, **target, **options, verify=verify, icc=icc, progress=progress)
         write_bytes(job.target, result.data)
         seconds = time.perf_counter() - start
-        parts = [size_text(result.data, picture.pixels), f"quality {result.quality:g}"]
+        parts = [size_text(result.data, picture.pixels)]
+        parts += ["without loss, which costs less"] if result.plain else [f"quality {result.quality:g}"]
         if result.adapted is not None:
             start, cost = result.adapted.start, result.adapted.cost
             parts.append(cost_change(cost / start if start else 1.0))
             if not result.adapted.iterations and options["time_limit_s"] is not None:
                 text = "--time-limit ended before the first iteration; compiling counts, once for each size of pictures"
                 terminal.note(f"{job.source}: {text}")
-        if result.reconstruction is not None:
+        if result.reconstruction is not None and not result.plain:
             parts.append(f"PSNR {measure_psnr(picture.pixels, result.reconstruction):.2f} dB")
         return result_line(job, parts, verify, picture.pixels, seconds)
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 DEFAULT_QP = 32
 FILTERS = {"content": "filter_content", "plain": DEFAULT_FILTER, "none": None}
 """What stands behind the codec, and the weights that are taken for it by default: a set of filters, one, or none."""
+MACHINE_FILTER = "filter_machine"
+"""Weights that are taken for "content" where machines look."""
 
 
 def conventional_work(
@@ -25,6 +27,7 @@ def conventional_work(
     qp: int | None,
     filter_: str | None,
     model: str | None,
+    viewer: str,
     block: int | None,
     background: tuple[int, int, int],
     verify: bool,
@@ -37,6 +40,7 @@ def conventional_work(
         qp: of the codec; None for `DEFAULT_QP`.
         filter_: a key of `FILTERS`; None for "content" where `model` or an installed set is taken, else "plain".
         model: name or weight file of the filters; None for the default ones.
+        viewer: "people" or "machine", for whom the default ones are.
         block: side of the blocks that have a filter each, 0 for the whole picture; None for the default one.
         background: colour behind transparent pictures.
         verify: decode what was written and compare.
@@ -59,7 +63,8 @@ def conventional_work(
         raise OptionError(f"--codec must be one of {', '.join(CODERS)}, got {codec!r}")
     if others:
         raise OptionError(f"--codec {codec} follows --qp and takes no {' or '.join(others)}; leave that out")
-    filter_, qp = filter_ or _default_filter(model), DEFAULT_QP if qp is None else qp
+    content = MACHINE_FILTER if viewer == "machine" else FILTERS["content"]
+    filter_, qp = filter_ or _default_filter(model or cast(str, content)), DEFAULT_QP if qp is None else qp
     if filter_ not in FILTERS:
         raise OptionError(f"--filter must be one of {', '.join(FILTERS)}, got {filter_!r}")
     block = _checked_block(filter_, model, block)
@@ -69,7 +74,7 @@ def conventional_work(
         raise OptionError(f"--qp of {coder.title} must be from {low} to {high}, got {qp}")
     if reason := coder.missing():
         raise MissingDependency(reason)
-    network = _network(filter_, model)
+    network = _network(filter_, model or (content if filter_ == "content" else FILTERS[filter_]))
 
     def work(job: "Job", terminal: "Terminal") -> str:
         picture = read_picture(read_input(job), background=background, name=source_name(job.source))
@@ -96,14 +101,14 @@ def conventional_work(
     return work
 
 
-def _default_filter(model: str | None) -> str:
+def _default_filter(model: str) -> str:
     from jaxicm.codecs import zoo
     from jaxicm.errors import InputError
 
     try:
-        zoo.find(model or cast(str, FILTERS["content"]))
+        zoo.find(model)
     except InputError:
-        return "content" if model else "plain"
+        return "plain"
     return "content"
 
 
@@ -119,11 +124,10 @@ def _checked_block(filter_: str, model: str | None, block: int | None) -> int:
     return DEFAULT_BLOCK if block is None else block
 
 
-def _network(filter_: str, model: str | None) -> "PlaneFilterWeights | None":
+def _network(filter_: str, name: str | None) -> "PlaneFilterWeights | None":
     from jaxicm.codecs import filter_weights, zoo
     from jaxicm.errors import InputError
 
-    name = model or FILTERS[filter_]
     if filter_ == "none" or name is None:
         return None
     try:

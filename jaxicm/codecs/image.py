@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +13,8 @@ from jaxicm.adapt.effort import EffortLike, choose_stages
 from jaxicm.adapt.stage import Progress, Stage
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.bits.tables import Tables
-from jaxicm.codecs import image_file, weights, zoo
-from jaxicm.codecs.adaptation import (
-    OBJECTIVES,
-    Adapted,
-    Objective,
-    choose_objective,
-)
+from jaxicm.codecs import image_file, lossless, weights, zoo
+from jaxicm.codecs.adaptation import OBJECTIVES, Adapted, Objective, choose_objective
 from jaxicm.codecs.image_file import (
     CODEC_NAME,
     FULL_SCALE,
@@ -30,7 +25,9 @@ from jaxicm.codecs.image_file import (
     scale_of,
     to_grey,
 )
+from jaxicm.codecs.image_result import NO_VALUES, DecodeResult, EncodeResult
 from jaxicm.codecs.latent_coder import LatentCoder
+from jaxicm.codecs.plain import choose, plain_result
 from jaxicm.codecs.rate_target import search, search_adapted
 from jaxicm.codecs.transforms import Transforms
 from jaxicm.codecs.weights import ModelInfo
@@ -39,43 +36,11 @@ from jaxicm.entropy.progressive_frozen import QUALITY_STEPS, FrozenProgressive
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent
 from jaxicm.errors import CorruptFile, FileFormatError, InputError, OptionError, UnknownWeights
 from jaxicm.media.scaling import resize, scaled_size
-from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig
+from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig, lambda_of_quality
 from jaxicm.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from jaxicm.codecs.latent_adapter import LatentAdapter
-
-
-@dataclass(frozen=True)
-class EncodeResult:
-    """A compressed picture and how it came about.
-
-    Attributes:
-      data: the file.
-      quality: used, in 1..100.
-      reconstruction: what the decoder shows, uint8, if it was computed on the way.
-      timings_s: seconds by part: "analysis", "entropy" (probability networks), "coder" (rANS), "synthesis".
-      estimated_bits: ideal code length of the latent.
-      adapted: what adaptation gained; None where there was none.
-      values_q4: int16 `[h, w, C]`, 16 times the quantised latent, as every decoder finds it.
-    """
-
-    data: bytes
-    quality: float
-    reconstruction: np.ndarray | None
-    timings_s: dict[str, float]
-    estimated_bits: float
-    values_q4: np.ndarray = field(repr=False)
-    adapted: Adapted | None = None
-
-
-@dataclass(frozen=True)
-class DecodeResult:
-    """A decoded picture, uint8 `[H, W, 3]` or `[H, W]`, and seconds by part."""
-
-    image: np.ndarray
-    timings_s: dict[str, float]
-    values_q4: np.ndarray = field(repr=False)
 
 
 class ImageCodec:
@@ -154,6 +119,7 @@ class ImageCodec:
         progress: Progress | None = None,
         verify: bool = False,
         icc: bytes | None = None,
+        plain: bool = True,
     ) -> EncodeResult:
         """Compress a picture and report how.
 
@@ -175,6 +141,7 @@ class ImageCodec:
           progress: told iterations done, iterations in all, and the cost as a share of the start's.
           verify: decode the file and compare its symbols with the encoder's.
           icc: colour profile to carry along.
+          plain: keep a picture without loss where that costs less (see `codecs.plain`).
 
         Returns:
           The file and its circumstances.
@@ -203,17 +170,23 @@ class ImageCodec:
         if time_limit_s is not None and not time_limit_s > 0:
             raise OptionError(f"the time limit must be above 0 seconds, got {time_limit_s:g}")
         attempt = partial(self._encode_at, source)
-        if quality is not None or not given:
-            result = attempt(round((50.0 if quality is None else quality) * QUALITY_STEPS), reconstruct=False)
-            if stages and objective is not None:
-                result = self._adapt(source, result, stages, objective, time_limit_s, progress)
-        else:
+        plainly = plain_result(image, icc) if plain and scale == FULL_SCALE else None
+
+        def learned() -> EncodeResult:
+            if quality is not None or not given:
+                quality_q4 = round((50.0 if quality is None else quality) * QUALITY_STEPS)
+                first = attempt(quality_q4, reconstruct=plainly is not None)
+                if not stages or objective is None:
+                    return first
+                return self._adapt(source, first, stages, objective, time_limit_s, progress)
             name, value = next(iter(given.items()))
             if stages and objective is not None:
                 adapting = partial(self._adapt, source, stages=stages, objective=objective)
-                result = search_adapted(attempt, adapting, name, value, image, time_limit_s, progress)
-            else:
-                result = search(attempt, name, value, image)
+                return search_adapted(attempt, adapting, name, value, image, time_limit_s, progress)
+            return search(attempt, name, value, image)
+
+        followed = self.info.trained_for if objective is None else objective.name
+        result = choose(plainly, learned, given, lambda made: self._bit_worth(made.quality, followed))
         if verify:
             self._verify(result, image.shape)
         return result
@@ -237,6 +210,8 @@ class ImageCodec:
 
     def decode_sections(self, header: Header, sections: list[Section], decoder: str | None = None) -> DecodeResult:
         """Decompress a parsed file; as `decode`."""
+        if header.codec == lossless.CODEC_NAME and (simple := lossless.decode_simple(header, sections)) is not None:
+            return DecodeResult(simple.samples, simple.timings_s, NO_VALUES)
         check_header(header)
         if header.weights != bytes.fromhex(self.info.digest)[: len(header.weights)]:
             raise UnknownWeights(
@@ -258,6 +233,10 @@ class ImageCodec:
             pixels = self._transforms.synthesize(values, header.quality_q4 / QUALITY_STEPS, size)
             image = resize(to_grey(pixels) if header.channels == 1 else pixels, *shown)
         return DecodeResult(image, watch.seconds, values)
+
+    def _bit_worth(self, quality: float, followed: str) -> float | None:
+        """Return the squared error of a sample that a bit a pixel is worth; None for other distortions than MSE."""
+        return 1 / float(lambda_of_quality(self.config, np.float32(quality))) if followed == "mse" else None  # type: ignore[arg-type]
 
     def _encode_at(self, source: Source, quality_q4: int, *, reconstruct: bool) -> EncodeResult:
         watch = Stopwatch()
@@ -344,5 +323,6 @@ class ImageCodec:
             decoded = self.decode_detail(result.data)
         except FileFormatError as error:
             raise CorruptFile(f"verification failed: the file does not decode ({error}); please report this") from error
-        if decoded.image.shape != shape or not np.array_equal(decoded.values_q4, result.values_q4):
+        exact = not result.plain or np.array_equal(decoded.image, result.reconstruction)
+        if decoded.image.shape != shape or not exact or not np.array_equal(decoded.values_q4, result.values_q4):
             raise CorruptFile("verification failed: the decoded symbols differ from the encoder's; please report this")

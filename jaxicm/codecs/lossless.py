@@ -146,20 +146,8 @@ class LosslessCodec:
             if min(len(payload) for _, payload, _ in candidates) > samples.nbytes:
                 candidates.append((SIMPLE, pack_simple(samples), 8.0 * samples.nbytes))
         mode, payload, bits = min(candidates, key=lambda candidate: len(candidate[1]))
-        header = Header(
-            codec=CODEC_NAME,
-            weights=NO_WEIGHTS if mode == SIMPLE else bytes.fromhex(self.info.digest)[: weights.DIGEST_BYTES],
-            height=samples.shape[0],
-            width=samples.shape[1],
-            channels=3 if channels >= 3 else 1,
-            bit_depth=8 * samples.itemsize,
-            quality_q4=1600,
-            flags=ALPHA_FLAG if channels in (2, 4) else 0,
-        )
-        sections = [Section(SectionKind.LATENT, bytes([mode]) + payload)]
-        if icc is not None:
-            sections.append(Section(SectionKind.ICC, icc))
-        data = pack(header, sections)
+        digest = NO_WEIGHTS if mode == SIMPLE else bytes.fromhex(self.info.digest)[: weights.DIGEST_BYTES]
+        data = _file(samples, mode, payload, digest, icc)
         if verify:
             self._verify(data, samples)
         return LosslessResult(
@@ -242,6 +230,17 @@ class LosslessCodec:
             raise CorruptFile("verification failed: the decoded samples differ; please report this")
 
 
+def simple_file(samples: np.ndarray, icc: bytes | None = None) -> bytes:
+    """Write samples in the smallest of the simple modes, as a file that needs no weights.
+
+    Args:
+      samples: as of `LosslessCodec.encode`.
+      icc: colour profile to carry along.
+    """
+    check_samples(samples)
+    return _file(samples, SIMPLE, pack_simple(samples), NO_WEIGHTS, icc)
+
+
 def decode_simple(header: Header, sections: list[Section]) -> LosslessDecoded | None:
     """Decode a file that needs no weights; None if it needs some.
 
@@ -258,6 +257,24 @@ def decode_simple(header: Header, sections: list[Section]) -> LosslessDecoded | 
     with watch.part("simple"):
         samples = unpack_simple(payload, _shape(header), _dtype(header))
     return LosslessDecoded(samples, watch.seconds)
+
+
+def _file(samples: np.ndarray, mode: int, payload: bytes, digest: bytes, icc: bytes | None) -> bytes:
+    channels = samples.shape[2] if samples.ndim == 3 else 1
+    header = Header(
+        codec=CODEC_NAME,
+        weights=digest,
+        height=samples.shape[0],
+        width=samples.shape[1],
+        channels=3 if channels >= 3 else 1,
+        bit_depth=8 * samples.itemsize,
+        quality_q4=1600,
+        flags=ALPHA_FLAG if channels in (2, 4) else 0,
+    )
+    sections = [Section(SectionKind.LATENT, bytes([mode]) + payload)]
+    if icc is not None:
+        sections.append(Section(SectionKind.ICC, icc))
+    return pack(header, sections)
 
 
 def check_samples(samples: np.ndarray) -> None:

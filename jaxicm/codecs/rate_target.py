@@ -10,7 +10,7 @@ from jaxicm.errors import TargetError
 from jaxicm.media.fidelity import psnr
 
 if TYPE_CHECKING:
-    from jaxicm.codecs.image import EncodeResult
+    from jaxicm.codecs.image_result import EncodeResult
 
 LOW, HIGH = 16, 1600
 """Range of 16 times the quality."""

@@ -102,14 +102,14 @@ def picture_compilations(path: Path, pixels: np.ndarray, quality: float) -> dict
         jax.clear_caches()
         codec = ImageCodec.load(path)
         with compilations() as encode:
-            data = codec.encode(pixels, quality=quality)
+            data = codec.encode(pixels, quality=quality, plain=False)
         jax.clear_caches()
         codec = ImageCodec.load(path)
         with compilations() as decode:
             codec.decode(data)
-        codec.encode(pixels, quality=quality)
+        codec.encode(pixels, quality=quality, plain=False)
         with compilations() as again:
-            codec.decode(codec.encode(pixels, quality=quality))
+            codec.decode(codec.encode(pixels, quality=quality, plain=False))
     for name, counted in (("encode", encode), ("decode", decode), ("again", again)):
         found[name] = counted.summary()
     found["unknown"] = sorted({*encode.names, *decode.names} - set(SITES))

@@ -56,7 +56,7 @@ def part_speeds(
     counted = picture_compilations(path, pixels, quality)
     codec = ImageCodec.load(path)
     with recording(codec) as encoding:
-        data = codec.encode(pixels, quality=quality)
+        data = codec.encode(pixels, quality=quality, plain=False)
     with recording(codec) as decoding:
         codec.decode(data)
     parts = decoding.parts | encoding.parts

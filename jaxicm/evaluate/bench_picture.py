@@ -100,7 +100,7 @@ def time_codec(codec: ImageCodec, pixels: np.ndarray, quality: float, repeats: i
         path = Path(folder) / "picture.jicm"
 
         def encode() -> dict[str, float]:
-            result = codec.encode_detail(pixels, quality=quality)
+            result = codec.encode_detail(pixels, quality=quality, plain=False)
             atomic_write(path, result.data)
             return result.timings_s
 

@@ -217,12 +217,12 @@ class LatentAblation:
         kind = (*options.values(), original.shape)
         if kind not in self._warm:
             self._warm.add(kind)
-            self._codec.encode_detail(original, quality=quality, **options)
+            self._codec.encode_detail(original, quality=quality, plain=False, **options)
 
     def _code(self, variant: Variant, original: np.ndarray, quality: float, progress: Progress | None) -> Point:
         options = variant.adaptation.options()
         start = time.perf_counter()
-        result = self._codec.encode_detail(original, quality=quality, progress=progress, **options)
+        result = self._codec.encode_detail(original, quality=quality, plain=False, progress=progress, **options)
         seconds = time.perf_counter() - start
         shown = self._decode(result.data)
         if result.reconstruction is not None and not np.array_equal(shown, result.reconstruction):

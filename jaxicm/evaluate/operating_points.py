@@ -16,7 +16,8 @@ from jaxicm.errors import InputError, OptionError
 from jaxicm.evaluate.subjects import Learned
 
 if TYPE_CHECKING:
-    from jaxicm.codecs.image import EncodeResult, ImageCodec
+    from jaxicm.codecs.image import ImageCodec
+    from jaxicm.codecs.image_result import EncodeResult
 
 QUALITY = 50.0
 """At which every point codes: a model of a single rate takes no notice, one of all rates is trained at it."""

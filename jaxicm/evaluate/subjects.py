@@ -14,7 +14,8 @@ from jaxicm.evaluate.anchors import ANCHORS, Anchor
 from jaxicm.evaluate.fresh import FreshDecoder
 
 if TYPE_CHECKING:
-    from jaxicm.codecs.image import EncodeResult, ImageCodec
+    from jaxicm.codecs.image import ImageCodec
+    from jaxicm.codecs.image_result import EncodeResult
     from jaxicm.codecs.lossless import LosslessCodec, LosslessResult
 
 LEARNED_QUALITIES = (5.0, 20.0, 35.0, 50.0, 65.0, 80.0, 95.0)

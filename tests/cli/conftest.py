@@ -38,6 +38,7 @@ class EncodeResult:
     reconstruction: np.ndarray | None
     timings_s: dict[str, float] = field(default_factory=lambda: {"analysis": 0.001, "coder": 0.002})
     adapted: Adapted | None = None
+    plain: bool = False
 
 
 @dataclass(frozen=True)

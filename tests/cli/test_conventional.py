@@ -23,7 +23,6 @@ def place(tmp_path, pixels, monkeypatch):
         (("--codec", "vvc", "--lossless"), "takes no --lossless"),
         (("--codec", "vvc", "--effort", "3"), "takes no --effort"),
         (("--codec", "vvc", "--keep-rgb"), "takes no --keep-rgb"),
-        (("--codec", "vvc", "--for", "machine"), "takes no --for"),
         (("--codec", "vvc", "--decoder", "people"), "takes no --decoder"),
         (("--codec", "vvc", "--scale", "50"), "takes no --scale"),
         (("--codec", "vvc", "--tune", "mse", "--time-limit", "3"), "takes no --tune or --time-limit"),
