@@ -67,14 +67,14 @@ def machine_judge(distortion: MachineDistortion, wanted: Planes) -> Judge:
     weights = distortion.weights("proxy")
     seen = [(name, weight) for name, weight in zip(distortion.networks, weights, strict=True) if weight]
     size = wanted[0].shape
-    original = [_features(name, wanted) for name, _ in seen]
+    original = _features([name for name, _ in seen], wanted)
     worth = distortion.exchange * 255.0**2 * wanted[0].size * _PLANES_A_PIXEL
 
     def judge(shown: Planes) -> Costs:
         maps: list[np.ndarray] = []
-        for (name, weight), features in zip(seen, original, strict=True):
+        found = _features([name for name, _ in seen], shown)
+        for (name, weight), features, decoded in zip(seen, original, found, strict=True):
             levels = [level for level in distortion.levels if level in features] or zoo.functions(name).levels
-            decoded = _features(name, shown)
             errors = _errors({k: features[k] for k in levels}, {k: decoded[k] for k in levels})
             maps += [weight / len(levels) * np.asarray(values, np.float64) for values in errors]
 
@@ -109,13 +109,18 @@ def _padded(length: int) -> int:
     return -(-length // UNIT) * UNIT
 
 
-def _features(name: str, planes: Planes) -> dict[str, Array]:
-    """Return the feature maps of a network."""
+def _features(names: Sequence[str], planes: Planes) -> list[dict[str, Array]]:
+    """Return the feature maps of each network."""
     pixels = to_pixels(planes, 8)
     height, width = pixels.shape[:2]
     around = ((0, _padded(height) - height), (0, _padded(width) - width), (0, 0))
-    scale = machine_objective.usual_scale(zoo.functions(name).scale(height, width))
-    return _seen(machine_objective.parameters(name), np.pad(pixels, around, mode="edge"), name, scale)
+    padded = np.pad(pixels, around, mode="edge")
+
+    def features(name: str) -> dict[str, Array]:
+        scale = machine_objective.usual_scale(zoo.functions(name).scale(height, width))
+        return _seen(machine_objective.parameters(name), padded, name, scale)
+
+    return [features(name) for name in names]
 
 
 @partial(jax.jit, static_argnames=("name", "scale"))

@@ -15,7 +15,7 @@ Source: "Competitive learning for achieving content-specific filters in video co
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,7 +36,7 @@ from jaxicm.media.yuv import PlanarFormat, Planes, to_pixels, to_planes
 from jaxicm.models.filter_set import member
 
 if TYPE_CHECKING:
-    from jaxicm.codecs.block_costs import Judge
+    from jaxicm.codecs.block_costs import Costs
 
 CODEC_NAME = "filtered_picture"
 DEFAULT_BLOCK = 128
@@ -138,20 +138,23 @@ def encode_picture(
     sections += [Section(SectionKind.ICC, icc)] if icc is not None else []
     wanted, versions = _visible(planes, grey), {0: _visible(decoded, grey)}
     judge = judge_for(network, wanted)
+    judged = {0: judge(versions[0])}
 
     def tried(data: bytes, payload: bytes, indices: np.ndarray, side: int) -> _Tried:
-        shown = block_choice.blend(versions, indices, side)
-        return _Tried(judge(shown)(0).item() + lagrangian(qp) * 8 * len(data), data, payload, indices, side, shown)
+        shown, used = block_choice.blend(versions, indices, side), np.unique(indices)
+        seen = judged[int(used[0])] if used.size == 1 else judge(shown)
+        return _Tried(seen(0).item() + lagrangian(qp) * 8 * len(data), data, payload, indices, side, shown)
 
     best = tried(pack(header, sections), b"", np.zeros((1, 1), np.int64), 0)
     costs = {"none": best.cost}
     if network is not None:
         numbers = range(1, network.config.count + 1)
         versions |= {k: _visible(v, grey) for k, v in _filtered(network, numbers, decoded, form, given).items()}
+        judged |= {k: judge(versions[k]) for k in numbers}
         digest = bytes.fromhex(network.info.digest)[: weights.DIGEST_BYTES]
         named = replace(header, weights=digest)
         count = network.config.count + 1
-        for way, indices, side in _choices(judge, versions, block, lagrangian(qp)):
+        for way, indices, side in _choices([judged[k] for k in range(count)], block, lagrangian(qp)):
             payload = block_choice.write_map(indices, side, count)
             found = tried(pack(named, [*sections, Section(SectionKind.MAP, payload)]), payload, indices, side)
             costs[way] = min(costs.get(way, found.cost), found.cost)
@@ -233,11 +236,8 @@ class _Tried(NamedTuple):
     shown: Planes
 
 
-def _choices(
-    judge: "Judge", versions: Mapping[int, Planes], block: int, bit_worth: float
-) -> list[tuple[str, np.ndarray, int]]:
+def _choices(costs: "Sequence[Costs]", block: int, bit_worth: float) -> list[tuple[str, np.ndarray, int]]:
     """Return indices worth trying: the best filter for all, the best for each block, and with the bits counted."""
-    costs = [judge(versions[k]) for k in range(len(versions))]
     best = 1 + int(np.argmin([cost(0).item() for cost in costs[1:]]))
     choices = [("picture", np.full((1, 1), best, np.int64), 0)]
     if block:

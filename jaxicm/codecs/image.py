@@ -323,6 +323,6 @@ class ImageCodec:
             decoded = self.decode_detail(result.data)
         except FileFormatError as error:
             raise CorruptFile(f"verification failed: the file does not decode ({error}); please report this") from error
-        exact = not result.plain or np.array_equal(decoded.image, result.reconstruction)
+        exact = not result.plain or np.array_equal(decoded.image, np.asarray(result.reconstruction))
         if decoded.image.shape != shape or not exact or not np.array_equal(decoded.values_q4, result.values_q4):
             raise CorruptFile("verification failed: the decoded symbols differ from the encoder's; please report this")

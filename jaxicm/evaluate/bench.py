@@ -125,7 +125,9 @@ def _whole_codec(
     try:
         peak = peak_memory(model, codec.encode(large_picture, quality=quality, plain=False))
         found["peak_bytes"], found["peak_device_bytes"] = peak
-        found["start_s"] = start_seconds(model, codec.encode(small_picture, quality=quality, plain=False), 1 if quick else 3)
+        found["start_s"] = start_seconds(
+            model, codec.encode(small_picture, quality=quality, plain=False), 1 if quick else 3
+        )
     except JaxicmError as error:  # some devices serve one process at a time
         notes.append(f"memory and start of a new process were not measured: {error}")
     say("the entropy coder")
