@@ -7,7 +7,7 @@ jaxicm train configs/filter_machine.py --data coded/train.npy validation.folders
 
 JAXICM_TASKS names the folder of the networks' weights. Baselines by the same command:
   filter.assignment=hard                                        the best filter alone learns from a crop
-  filter.assignment=ranges filter.ranges=28,34,40               independent filters, one for each range of QPs
+  filter.assignment=ranges filter.ranges=27,37,42               independent filters, one for each range of QPs
   filter.model.count=1                                          one filter, trained on
   filter.model.shared_kernels=true                              ours: one trunk, four sets of biases and slopes
 """

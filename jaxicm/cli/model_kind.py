@@ -24,8 +24,10 @@ def find_machine_model() -> str | None:
     """Return the name of the first installed codec that was trained for machines, if there is one."""
     from jaxicm.codecs.zoo import list_models
 
-    found = (model.name for model in list_models() if model.trained_for == "machine" and not model.decoder_of)
-    return next(found, None)
+    for model in list_models():
+        if model.trained_for == "machine" and not model.decoder_of and not model.is_filter:
+            return model.name
+    return None
 
 
 def refuse_lossless(model: str, command: str) -> None:

@@ -57,7 +57,7 @@ def _purpose(model: "ModelInfo") -> str:
     if model.decoder_of:
         return f"{model.viewer}, decodes files of {model.decoder_of[:16]}"
     if model.is_filter:
-        return "a filter behind a conventional codec"
+        return f"a filter behind a conventional codec, for {model.own_viewer}"
     return "every sample" if model.is_lossless else f"{model.own_viewer} ({model.trained_for})"
 
 

@@ -29,6 +29,15 @@ def test_machines_get_their_own_weights(run, fake_codec, monkeypatch):
     assert done.code == 0 and "note" not in done.err
 
 
+def test_filters_for_machines_are_no_codec(run, fake_codec, monkeypatch):
+    from jaxicm.codecs import zoo  # the fake one
+
+    filters = replace(fake_codec.info, name="filters", trained_for="machine", config={"filter": {}})
+    monkeypatch.setattr(zoo, "list_models", lambda: [filters, fake_codec.info])
+    done = run("encode", "--for", "machine", "photo.png", "a.jicm")
+    assert done.code == 0 and "no weights trained for machines are installed" in done.err
+
+
 def test_without_them_machines_get_the_usual_ones_adapted(run, fake_codec, monkeypatch):
     taken = []
     encode = fake_codec.encode_detail
