@@ -21,9 +21,15 @@ the best filter):
 
 The third line's filters are nearer to what the two networks want (BD-rate of their feature PSNR over VVC -14.9 and -7.7
 against -12.4 and -6.1 %) and no better for one that they never saw (box AP +2.3 against -7.1 %), at more loss in PSNR
-(README has all). As the second line, 300 steps each: filter.model.count=1 0.982, filter.assignment=ranges 0.975 (the filter of the
-QP), filter.model.shared_kernels=true 0.941. In the first line the training distortion falls slowly to 0.987 (step 350),
-then fast (0.970 at 450, 0.948 at 750); no run had stopped falling.
+(README has all). As the second line, 300 steps each:
+
+    filter.assignment=hard                                                                         0.933
+    filter.model.shared_kernels=true                                                               0.941
+    filter.assignment=ranges filter.ranges=27,37,42 (the filter of the QP)                         0.975
+    filter.model.count=1                                                                           0.982
+
+In the first line the training distortion falls slowly to 0.987 (step 350), then fast (0.970 at 450, 0.948 at 750); no
+run had stopped falling.
 """
 
 from jaxicm.models.filter import PlaneFilterConfig
