@@ -106,6 +106,7 @@ class FakeCodec:
         time_limit_s: float | None = None,
         scale: int = 100,
         progress: Callable[[int, int, float], None] | None = None,
+        plain: bool = True,
     ) -> EncodeResult:
         assert image.dtype == np.uint8
         self.adaptations.append((effort, tune, time_limit_s))
