@@ -34,7 +34,7 @@ def codec(tmp_path_factory) -> ImageCodec:
 @pytest.mark.parametrize("shape", [(40, 72, 3), (9, 20)])
 def test_a_picture_survives_the_papers_codec(codec, shape):
     image = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    result = codec.encode_detail(image, quality=50, verify=True)
+    result = codec.encode_detail(image, quality=50, verify=True, plain=False)
     decoded = codec.decode_detail(result.data)
     np.testing.assert_array_equal(decoded.values_q4, result.values_q4)
     assert decoded.image.shape == shape
