@@ -63,8 +63,8 @@ def conventional_work(
         raise OptionError(f"--codec must be one of {', '.join(CODERS)}, got {codec!r}")
     if others:
         raise OptionError(f"--codec {codec} follows --qp and takes no {' or '.join(others)}; leave that out")
-    content = MACHINE_FILTER if viewer == "machine" else FILTERS["content"]
-    filter_, qp = filter_ or _default_filter(model or cast(str, content)), DEFAULT_QP if qp is None else qp
+    usual = FILTERS | {"content": MACHINE_FILTER} if viewer == "machine" else FILTERS
+    filter_, qp = filter_ or _default_filter(model or cast(str, usual["content"])), DEFAULT_QP if qp is None else qp
     if filter_ not in FILTERS:
         raise OptionError(f"--filter must be one of {', '.join(FILTERS)}, got {filter_!r}")
     block = _checked_block(filter_, model, block)
@@ -74,7 +74,7 @@ def conventional_work(
         raise OptionError(f"--qp of {coder.title} must be from {low} to {high}, got {qp}")
     if reason := coder.missing():
         raise MissingDependency(reason)
-    network = _network(filter_, model or (content if filter_ == "content" else FILTERS[filter_]))
+    network = _network(filter_, model or usual[filter_])
 
     def work(job: "Job", terminal: "Terminal") -> str:
         picture = read_picture(read_input(job), background=background, name=source_name(job.source))

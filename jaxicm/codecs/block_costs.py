@@ -74,7 +74,7 @@ def machine_judge(distortion: MachineDistortion, wanted: Planes) -> Judge:
         maps: list[np.ndarray] = []
         found = _features([name for name, _ in seen], shown)
         for (name, weight), features, decoded in zip(seen, original, found, strict=True):
-            levels = [level for level in distortion.levels if level in features] or zoo.functions(name).levels
+            levels = distortion.compared(zoo.functions(name), features)
             errors = _errors({k: features[k] for k in levels}, {k: decoded[k] for k in levels})
             maps += [weight / len(levels) * np.asarray(values, np.float64) for values in errors]
 

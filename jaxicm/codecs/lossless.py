@@ -132,7 +132,7 @@ class LosslessCodec:
         channels = planes.shape[2]
         candidates: list[tuple[int, bytes, float]] = []
         origin = None
-        if samples.size <= TINY or is_synthetic(samples):
+        if may_be_simple(samples):
             with watch.part("simple"):
                 simple = pack_simple(samples)
             candidates.append((SIMPLE, simple, 8.0 * len(simple)))
@@ -228,6 +228,11 @@ class LosslessCodec:
             raise CorruptFile(f"verification failed: the file does not decode ({error}); please report this") from error
         if decoded.dtype != samples.dtype or not np.array_equal(decoded, samples):
             raise CorruptFile("verification failed: the decoded samples differ; please report this")
+
+
+def may_be_simple(samples: np.ndarray) -> bool:
+    """Tell whether a simple payload is worth a try: of tiny pictures, and of those that look drawn."""
+    return samples.size <= TINY or is_synthetic(samples)
 
 
 def simple_file(samples: np.ndarray, icc: bytes | None = None) -> bytes:

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from jaxicm.codecs.image_result import NO_VALUES, EncodeResult
-from jaxicm.codecs.lossless import TINY, simple_file
-from jaxicm.codecs.lossless_fallback import is_synthetic
+from jaxicm.codecs.lossless import may_be_simple, simple_file
 from jaxicm.errors import TargetError
 from jaxicm.stopwatch import Stopwatch
 
@@ -27,7 +26,7 @@ def plain_result(image: np.ndarray, icc: bytes | None) -> EncodeResult | None:
     Returns:
       The file, the quality 100 and no symbols; None for a picture that looks photographed.
     """
-    if image.size > TINY and not is_synthetic(image):
+    if not may_be_simple(image):
         return None
     watch = Stopwatch()
     with watch.part("simple"):
@@ -65,9 +64,9 @@ def choose(
     except TargetError:  # a PSNR that no quality has
         return plain
     more = len(plain.data) - len(other.data)
-    if more <= 0 or "psnr" in target:
-        return plain if more <= 0 else other
-    worth = bit_worth(other)
+    if more <= 0:
+        return plain
+    worth = None if "psnr" in target else bit_worth(other)
     if worth is None or other.reconstruction is None:
         return other
     error = float(np.square(image.astype(np.float64) - other.reconstruction).mean())

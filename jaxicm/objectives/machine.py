@@ -68,6 +68,10 @@ class MachineDistortion:
         given: tuple[float, ...] = getattr(self, kind)
         return given * len(self.networks) if len(given) == 1 else given
 
+    def compared(self, network: TaskFunctions, features: Mapping[str, Any]) -> Sequence[str]:
+        """Return the levels of a network's features that a distance compares."""
+        return [level for level in self.levels if level in features] or network.levels
+
 
 class MachineTerms(NamedTuple):
     """Weighted sums over the networks, one of each decoded picture."""
@@ -142,7 +146,7 @@ def machine_terms(
         wanted = jax.lax.stop_gradient(network.outputs(params, original, scale, None).features)
         wanted = {level: jnp.concatenate([values] * versions) for level, values in wanted.items()}
         if proxied:
-            levels = [level for level in distortion.levels if level in wanted] or network.levels
+            levels = distortion.compared(network, wanted)
             proxy += proxied * feature_distance(wanted, seen.features, levels)
         if owned:
             own += owned * sum(network.own_losses(params, wanted, seen.features).values(), jnp.zeros(()))
