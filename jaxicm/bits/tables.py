@@ -81,12 +81,13 @@ class Tables:
         require(bool(np.all(np.where(used, step > 0, step == 0))), "an entry is empty or negative")
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the arrays to store in a weight file; `from_arrays` reads them back."""
-        return {"cdf": self.cdf, "size": self.size, "offset": self.offset}
+        """Return the arrays to store in a weight file, the used entries of "cdf" one table after the other."""
+        used = np.arange(self.cdf.shape[1] - 1) < self.size[:, None]
+        return {"cdf": self.cdf[:, :-1][used], "size": self.size, "offset": self.offset}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Tables":
-        """Make tables from stored arrays.
+        """Make tables from stored arrays, those of weight files of before November 2026 too ("cdf" in two dimensions).
 
         Raises:
           CorruptFile: if an array is missing or the tables are not valid.
@@ -94,7 +95,14 @@ class Tables:
         missing = sorted({"cdf", "size", "offset"} - set(arrays))
         if missing:
             raise CorruptFile(f"probability tables: {', '.join(missing)} missing; the weight file is damaged")
-        return cls(arrays["cdf"], arrays["size"], arrays["offset"])
+        cdf, size = arrays["cdf"], arrays["size"]
+        if cdf.ndim == 1:
+            if size.ndim != 1 or size.min(initial=1) < 1 or size.astype(np.int64).sum() != len(cdf):
+                raise CorruptFile("probability tables: 'cdf' and 'size' do not agree; the weight file is damaged")
+            rows = np.full((len(size), int(size.max(initial=0)) + 1), TOTAL, cdf.dtype)
+            rows[np.arange(rows.shape[1]) < size[:, None]] = cdf
+            cdf = rows
+        return cls(cdf, size, arrays["offset"])
 
     def cost_bits(self, symbols: np.ndarray, indices: np.ndarray) -> float:
         """Return the ideal code length of symbols, with their escape codes.

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxicm.codecs import tiling, weights
+from jaxicm.codecs import tiling, transform_arrays
 from jaxicm.codecs.image_file import as_rgb
 from jaxicm.models.image import ImageConfig, ImageModel
 from jaxicm.ops.quantize import levels_of
@@ -34,7 +34,7 @@ class Transforms:
     @cached_property
     def parameters(self) -> dict[str, Any]:
         """Parameters of `ImageModel` without the probability model, on the device."""
-        return jax.device_put(weights.unflatten({k: v.astype(np.float32) for k, v in self._arrays.items()}))
+        return jax.device_put(transform_arrays.from_arrays(self._arrays))
 
     @cached_property
     def _analysis(self) -> Callable[..., jax.Array]:

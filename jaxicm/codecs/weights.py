@@ -1,4 +1,4 @@
-"""Released weights: one safetensors file with integers, tables, float16 transforms and where they come from.
+"""Released weights: one safetensors file with integers, tables, rounded transforms and where they come from.
 
 A file names the weights that made it by the first bytes of their digest, which covers everything that decoding depends
 on. The probability tables are stored, never rebuilt: two machines may differ in the last bit of an exponential.
@@ -165,6 +165,7 @@ def load_trainable(path: Path) -> dict[str, Any]:
     Raises:
       InputError, CorruptFile: as `read`; InputError also for a model that cannot be trained on.
     """
+    from jaxicm.codecs import transform_arrays
     from jaxicm.entropy.pixel_frozen import FrozenPixels
     from jaxicm.entropy.progressive_frozen import FrozenProgressive
     from jaxicm.models.image import ImageConfig
@@ -180,7 +181,7 @@ def load_trainable(path: Path) -> dict[str, Any]:
     config: ImageConfig = config_from_info(ImageConfig, info)
     if config.recurrent is not None:
         raise InputError(f"{path}: released recurrent models cannot be trained on; go on from the run folder instead")
-    params = unflatten({k: v.astype(np.float32) for k, v in part(arrays, "transform").items()})
+    params = transform_arrays.from_arrays(part(arrays, "transform"))
     params["entropy"] = FrozenProgressive.from_arrays(part(arrays, "entropy"), config.entropy).thaw()
     return params
 

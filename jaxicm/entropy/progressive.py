@@ -45,6 +45,8 @@ class ProgressiveConfig:
       groups: of channels, all of one size, coded one after the other; divides `channels`.
       group_channels: sizes of the groups instead; without any there are `groups` of one size. Where the first ones are
         small, most channels are coded with those that say most already known.
+      context_channels: the networks see this many of the first channels of decoded positions, which say most; the
+        linear terms always see their own channel. 0 is all.
       hidden: width of the exact networks.
       anchors: number of quality anchors between which biases are interpolated.
     """
@@ -54,6 +56,7 @@ class ProgressiveConfig:
     hidden: int = 128
     anchors: int = 8
     group_channels: tuple[int, ...] = ()
+    context_channels: int = 0
 
     def __post_init__(self):
         sizes = self.group_channels
@@ -61,6 +64,13 @@ class ProgressiveConfig:
             raise ConfigError(f"entropy.group_channels must be above 0 and make {self.channels} together, got {sizes}")
         if not sizes and self.channels % self.groups:
             raise ConfigError(f"channels must be divisible by groups, got {self.channels} and {self.groups}")
+        if not 0 <= self.context_channels <= self.channels:
+            raise ConfigError(f"entropy.context_channels must be in [0, {self.channels}], got {self.context_channels}")
+
+    @property
+    def seen(self) -> int:
+        """Channels of decoded positions that the networks see."""
+        return self.context_channels or self.channels
 
     @property
     def parts(self) -> tuple[slice, ...]:
@@ -117,7 +127,7 @@ class Progressive(nn.Module):
             return jnp.concatenate([kernel, jnp.zeros((*shape[:-2], shape[-2] - h, shape[-1]))], axis=-2)
 
         zeros = nn.initializers.zeros
-        self.w1 = self.param("w1", lecun, (3, (SIGNED_TAPS + TAPS) * m, h))
+        self.w1 = self.param("w1", lecun, (3, (SIGNED_TAPS + TAPS) * c.seen, h))
         self.b1 = self.param("b1", nn.initializers.constant(0.1), (slots, k, h))
         self.w2 = self.param("w2", lecun, (4, h, h))
         self.b2 = self.param("b2", nn.initializers.constant(0.1), (slots, k, h))

@@ -31,7 +31,8 @@ CHUNKS = (128,)
 def _trunk(taps, w1, b1, w2, b2, taps_mu, taps_log):
     real = [taps[:, t].astype(jnp.float32) for t in range(SIGNED_TAPS + TAPS)]
     mean, index = linear_terms(real[:SIGNED_TAPS], real[SIGNED_TAPS:], taps_mu, taps_log)
-    rows = taps.reshape(taps.shape[0], -1).astype(jnp.float32) * 2.0**-context.FEATURE.frac
+    seen = w1.shape[0] // (SIGNED_TAPS + TAPS)
+    rows = taps[..., :seen].reshape(taps.shape[0], -1).astype(jnp.float32) * 2.0**-context.FEATURE.frac
     return trunk(rows, w1, b1, w2, b2), (mean * 2.0**context.VALUE_FRAC).astype(jnp.int16), index.astype(jnp.int16)
 
 

@@ -148,7 +148,7 @@ class FrozenProgressive:
         """Count the multiply-adds of coding one latent position, as they are run."""
         c = self.config
         rows = c.hidden + 2 * c.most_known
-        trunk_macs = (SIGNED_TAPS + TAPS) * c.channels * (c.hidden + 1) + c.hidden**2
+        trunk_macs = (SIGNED_TAPS + TAPS) * (c.seen * c.hidden + c.channels) + c.hidden**2
         return trunk_macs + c.hidden * (len(c.parts) * rows + 2 * c.channels)
 
     def coder(self, quality_q4: int, height: int, width: int) -> "ProgressiveCoder":

@@ -23,8 +23,8 @@ def trunk(rows: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:
     """Compute the hidden features of positions from their taps.
 
     Args:
-      rows: `[..., (SIGNED_TAPS + TAPS) * C]` real values of `context.FEATURE`.
-      w1: `[(SIGNED_TAPS + TAPS) * C, H]` exact weights; b1 broadcasts against `[..., H]`.
+      rows: `[..., (SIGNED_TAPS + TAPS) * S]` real values of `context.FEATURE`, of the first S channels.
+      w1: `[(SIGNED_TAPS + TAPS) * S, H]` exact weights; b1 broadcasts against `[..., H]`.
       w2: `[H, H]`; b2 likewise.
 
     Returns:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxicm.entropy import context
-from jaxicm.entropy.phases import CELL, PHASES, REACH, SCALES, SIGNED_TAPS, Phase
+from jaxicm.entropy.phases import CELL, PHASES, REACH, SCALES, SIGNED_TAPS, TAPS, Phase
 from jaxicm.entropy.progressive_network import HIDDEN, centre_features, head, join, linear_terms
 from jaxicm.nn import exact
 from jaxicm.ops.quantize import clip_towards, round_ste
@@ -42,7 +42,7 @@ class SlotLayers(NamedTuple):
     """Layers of one slot: the trunk, the heads of all groups, and the linear taps; units as in `progressive_network`.
 
     Attributes:
-      w1: None for the coarsest grid, which has no taps.
+      w1: None for the coarsest grid, which has no taps; its rows tell how many channels the trunk sees.
     """
 
     w1: Array | None
@@ -140,7 +140,8 @@ def _code_slot(
         linear = (jnp.zeros_like(target), jnp.zeros_like(target))
     else:
         signed, magnitude = neighbours
-        flat = jnp.concatenate([*signed, *magnitude], axis=-1)
+        seen = slot.w1.shape[0] // (SIGNED_TAPS + TAPS)
+        flat = jnp.concatenate([tap[..., :seen] for tap in (*signed, *magnitude)], axis=-1)
         features = exact.requantize(exact.dot(flat * 2.0**-context.FEATURE.frac, slot.w1) + slot.b1, HIDDEN)
         linear = linear_terms(signed, magnitude, slot.taps_mu, slot.taps_log)
     features = exact.requantize(exact.dot(features, slot.w2) + slot.b2, HIDDEN)

@@ -16,7 +16,7 @@ from jaxicm.entropy.surrogate import ROUNDED, Surrogate
 from jaxicm.errors import ConfigError
 from jaxicm.models import res8, stage16
 from jaxicm.models.res8 import Res8Config
-from jaxicm.models.stage16 import STRIDE, TransformConfig
+from jaxicm.models.stage16 import KLT, PATCH, STRIDE, TransformConfig
 
 QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 
@@ -32,6 +32,7 @@ class ImageConfig:
         pixel; in between it grows geometrically.
       res8: use these stride-8 transforms of the papers instead.
       recurrent: use this recurrent probability model of the papers instead. It serves one rate: both lambdas agree.
+      kernel_bits: of the transforms' kernels in a weight file, 16 or 8 (see `codecs.transform_arrays`).
     """
 
     transform: TransformConfig = field(default_factory=TransformConfig)
@@ -40,6 +41,7 @@ class ImageConfig:
     lambda_max: float = 0.5
     res8: Res8Config | None = None
     recurrent: RecurrentConfig | None = None
+    kernel_bits: int = 16
 
     def __post_init__(self):
         transform = (self.res8 or self.transform).channels
@@ -50,6 +52,8 @@ class ImageConfig:
             raise ConfigError(f"transform.anchors must be {self.anchors}, got {self.transform.anchors}")
         if not 0 < self.lambda_min <= self.lambda_max:
             raise ConfigError(f"expected 0 < lambda_min <= lambda_max, got {self.lambda_min} and {self.lambda_max}")
+        if self.kernel_bits not in (8, 16):
+            raise ConfigError(f"kernel_bits must be 8 or 16, got {self.kernel_bits}")
         if self.recurrent is not None and self.lambda_min != self.lambda_max:
             raise ConfigError("the recurrent model serves one rate: set lambda_min and lambda_max to one value")
 
@@ -198,20 +202,37 @@ def start_from_statistics(params: dict, config: ImageConfig, pictures: np.ndarra
     top = rng.integers(0, height - STRIDE + 1, count)
     left = rng.integers(0, width - STRIDE + 1, count)
     blocks = np.stack([pictures[a, b : b + STRIDE, c : c + STRIDE] for a, b, c in zip(which, top, left, strict=True)])
-    blocks = blocks.reshape(count, -1).astype(np.float32) / 255 - 0.5
-    moment = blocks.T @ blocks / count
-    values, vectors = np.linalg.eigh(moment)
-    order = np.argsort(-values)[:channels]
-    klt, std = vectors[:, order].astype(np.float32), np.sqrt(np.maximum(values[order], 1e-10)).astype(np.float32)
+    klts, std = _principal_components(blocks.astype(np.float32) / 255 - 0.5, config.transform)
     # The step of a uniform quantiser whose slope dD/dR matches lambda (D in squared units of [0, 1], 3 values a pixel).
     lam = np.asarray(lambda_of_quality(config, jnp.linspace(QUALITY_MIN, QUALITY_MAX, anchors)))
     step = np.sqrt(18.0 / (np.log(2) * lam * 255.0**2))
     log_step = np.broadcast_to(np.log(step)[:, None], (anchors, channels)).astype(np.float32)
     params = jax.tree.map(lambda a: a, params)
-    params["analysis"] |= {"klt": jnp.asarray(klt), "std": jnp.asarray(std)}
-    params["synthesis"] |= {"klt": jnp.asarray(klt.T), "std": jnp.asarray(std)}
+    params["analysis"] |= {name: jnp.asarray(klt) for name, klt in klts.items()} | {"std": jnp.asarray(std)}
+    params["synthesis"] |= {name: jnp.asarray(klt.T) for name, klt in klts.items()} | {"std": jnp.asarray(std)}
     params["log_gain"], params["log_step"] = jnp.asarray(-log_step), jnp.asarray(log_step)
     if config.recurrent is None:
         start = gaussian_start(std[None] / step[:, None], config.entropy)
         params["entropy"] |= {name: jnp.asarray(bias) for name, bias in start.items()}
     return params
+
+
+def _principal_components(blocks: np.ndarray, config: TransformConfig) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the matrices of the analysis' block transform by name, and standard deviations `[C]` of what it gives.
+
+    `blocks` are float32 `[N, 16, 16, 3]`. A first matrix, if there is one, keeps the components of 8x8 blocks.
+    """
+
+    def components(rows: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        values, vectors = np.linalg.eigh(rows.T @ rows / len(rows))
+        order = np.argsort(-values)[:count]
+        return vectors[:, order].astype(np.float32), np.sqrt(np.maximum(values[order], 1e-10)).astype(np.float32)
+
+    count, found = len(blocks), {}
+    rows = blocks.reshape(count, -1)
+    if config.block_channels:
+        quarters = blocks.reshape(count, 2, PATCH, 2, PATCH, 3).transpose(0, 1, 3, 2, 4, 5).reshape(4 * count, -1)
+        found[KLT[0]] = components(quarters, config.block_channels)[0]
+        rows = (quarters @ found[KLT[0]]).reshape(count, -1)
+    found[KLT[1]], std = components(rows, config.channels)
+    return found, std

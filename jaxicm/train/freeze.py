@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxicm.codecs import filter_weights, weights
+from jaxicm.codecs import filter_weights, transform_arrays, weights
 from jaxicm.configuration import to_dict
 from jaxicm.entropy.progressive_frozen import FrozenProgressive
 from jaxicm.entropy.recurrent_coder import FrozenRecurrent
@@ -72,18 +72,13 @@ def freeze_parameters(
         entropy = FrozenProgressive.freeze(params["entropy"], config.entropy)
     transform = {k: v for k, v in params.items() if k != "entropy"}
     arrays = {f"entropy/{k}": v for k, v in entropy.to_arrays().items()} | weights.tables_to_arrays(entropy.tables())
-    arrays |= _transform_arrays(transform)
+    arrays |= _transform_arrays(transform, config)
     description |= {"kmac_per_pixel": kmac_per_pixel(params, config, entropy)}
     return weights.write(out, arrays, description | _proven(provenance, entropy.proof()))
 
 
-def _transform_arrays(transform: dict[str, Any]) -> dict[str, np.ndarray]:
-    """Name the parameters of transforms, in half precision but for the gains."""
-    gains = {"log_gain", "log_step"}
-    return {
-        f"transform/{name}": value.astype(np.float32 if name.rsplit("/")[-1] in gains else np.float16)
-        for name, value in weights.flatten(transform).items()
-    }
+def _transform_arrays(transform: dict[str, Any], config: ImageConfig) -> dict[str, np.ndarray]:
+    return {f"transform/{k}": v for k, v in transform_arrays.to_arrays(transform, config.kernel_bits).items()}
 
 
 def freeze_decoder(params: dict[str, Any], config: TrainConfig, out: Path, provenance: dict[str, Any]) -> str:
@@ -107,7 +102,7 @@ def freeze_decoder(params: dict[str, Any], config: TrainConfig, out: Path, prove
         raise InputError(
             f"{config.init}: its own decoder is for {viewer}; train one for another viewer, or all parts of the model"
         )
-    arrays = _transform_arrays({part: params[part] for part in config.trained})
+    arrays = _transform_arrays({part: params[part] for part in config.trained}, config.model)
     description = {
         "profile": f"{base.profile}-{viewer}",
         "parameters": count_parameters([params[part] for part in config.trained]),

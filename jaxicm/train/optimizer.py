@@ -10,6 +10,7 @@ import optax
 from jax import Array
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
+from jaxicm.models.stage16 import KLT
 from jaxicm.train.config import OptimizerConfig
 
 EXACT_KERNEL = re.compile(r"[wuo]\d*")
@@ -32,7 +33,7 @@ def group_of(path: tuple[Any, ...], leaf: Any) -> str:
     """
     del leaf
     name = str(path[-1].key)
-    if name in ("klt", "std"):
+    if name in (*KLT, "std"):
         return "linear"
     if name.startswith("taps"):
         return "taps"

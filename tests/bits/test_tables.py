@@ -80,6 +80,9 @@ def test_arrays_round_trip():
     assert all(
         np.array_equal(a, b) for a, b in zip(tables.to_arrays().values(), again.to_arrays().values(), strict=True)
     )
+    assert tables.to_arrays()["cdf"].shape == (tables.size.sum(),), "only what is used is stored"
+    older = {"cdf": tables.cdf, "size": tables.size, "offset": tables.offset}
+    np.testing.assert_array_equal(Tables.from_arrays(older).cdf, tables.cdf)
     with pytest.raises(CorruptFile, match="size missing"):
         Tables.from_arrays({"cdf": tables.cdf, "offset": tables.offset})
 
@@ -106,6 +109,13 @@ def test_tables_that_cannot_code_are_refused(change):
     Tables(**GOOD)
     with pytest.raises(CorruptFile, match="probability tables"):
         Tables(**{**GOOD, **change})
+
+
+@pytest.mark.parametrize("size", [[3, 2], [1, 1], [0, 4], [1 << 30, 1 << 30], [[2, 2]]])
+def test_stored_tables_whose_sizes_do_not_fit_are_refused(size):
+    stored = Tables(**GOOD).to_arrays()
+    with pytest.raises(CorruptFile, match="probability tables"):
+        Tables.from_arrays(stored | {"size": np.array(size)})
 
 
 def test_the_rank_goes_from_cheap_to_dear():

@@ -1,4 +1,6 @@
-"""Groups of channels of different sizes: training, coding and releasing agree as they do for groups of one size."""
+"""Groups of different sizes, and networks that see some channels: training, coding and releasing agree as ever."""
+
+import dataclasses
 
 import jax
 import jax.numpy as jnp
@@ -12,13 +14,19 @@ from jaxicm.entropy.progressive_frozen import FrozenProgressive
 from jaxicm.errors import ConfigError
 
 CONFIG = ProgressiveConfig(channels=16, hidden=16, anchors=2, group_channels=(1, 5, 10))
+FEW = dataclasses.replace(CONFIG, context_channels=3)
 SPREAD = {"taps_mu": 0.15, "taps_log": 0.004, "b1": 0.2, "b2": 0.2, "bu": 0.2, "bo": 0.1, "o": 0.06}
 
 
+@pytest.fixture(scope="module", params=[CONFIG, FEW], ids=["all", "few"])
+def config(request) -> ProgressiveConfig:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def params() -> dict[str, np.ndarray]:
+def params(config) -> dict[str, np.ndarray]:
     y, position = jax.ShapeDtypeStruct((1, 4, 4, 16), jnp.float32), jax.ShapeDtypeStruct((1,), jnp.float32)
-    shapes = jax.eval_shape(Progressive(CONFIG).init, jax.random.key(0), y, position)["params"]
+    shapes = jax.eval_shape(Progressive(config).init, jax.random.key(0), y, position)["params"]
     rng = np.random.default_rng(0)
 
     def draw(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -26,16 +34,19 @@ def params() -> dict[str, np.ndarray]:
         return rng.normal(0, spread, shape).astype(np.float32)
 
     drawn = {name: draw(name, leaf.shape) for name, leaf in shapes.items()}
-    start = gaussian_start(np.broadcast_to(np.linspace(8, 0.5, 16), (2, 16)), CONFIG)
+    start = gaussian_start(np.broadcast_to(np.linspace(8, 0.5, 16), (2, 16)), config)
     return drawn | {name: drawn[name] + biases for name, biases in start.items()}
 
 
 @pytest.fixture(scope="module")
-def frozen(params) -> FrozenProgressive:
-    return FrozenProgressive.freeze(params, CONFIG)
+def frozen(params, config) -> FrozenProgressive:
+    return FrozenProgressive.freeze(params, config)
 
 
-def test_parameters_have_the_shapes_of_their_groups(params):
+def test_parameters_have_the_shapes_of_their_groups(params, config, frozen):
+    assert params["w1"].shape == (3, 16 * config.seen, 16)
+    trunk = 16 * (config.seen * 16 + 16) + 16 * 16
+    assert frozen.macs_per_position() == trunk + 16 * (3 * (16 + 2 * 6) + 2 * 16)
     assert head_shapes(CONFIG).items() <= {name: leaf.shape for name, leaf in params.items()}.items()
     for group, (known, size) in enumerate(((0, 1), (1, 5), (6, 10))):
         u, bu, o, bo = head_parameters(params, CONFIG, group)
@@ -45,14 +56,14 @@ def test_parameters_have_the_shapes_of_their_groups(params):
 
 
 @pytest.mark.parametrize("quality_q4", [16, 1600])
-def test_the_coder_finds_the_values_of_training(params, frozen, quality_q4):
+def test_the_coder_finds_the_values_of_training(params, config, frozen, quality_q4):
     rng, scales, coder = np.random.default_rng(1), gaussian.scale_table(), frozen.coder(quality_q4, 8, 12)
     for step in coder:  # a latent as the model itself expects it
         _, index = step.predict()
         step.fill(np.where(index > 0, np.rint(rng.normal(0, scales[index])), 0).astype(np.int32))
     y = coder.values_q4.astype(np.float32) / 16
     position = jnp.full(1, (quality_q4 / 16 - 1) / 99)
-    values, bits = jax.jit(Progressive(CONFIG).apply)({"params": params}, jnp.asarray(y[None]), position)
+    values, bits = jax.jit(Progressive(config).apply)({"params": params}, jnp.asarray(y[None]), position)
     coder, tables, cost, steps = frozen.coder(quality_q4, 8, 12), frozen.tables(), 0.0, 0
     for step in coder:
         mean, index = step.predict()
@@ -65,9 +76,9 @@ def test_the_coder_finds_the_values_of_training(params, frozen, quality_q4):
     assert steps == CONFIG.steps and cost == pytest.approx(float(bits[0]), rel=0.02)
 
 
-def test_released_integers_come_back_and_can_be_trained_on(frozen):
-    again = FrozenProgressive.from_arrays(frozen.to_arrays(), CONFIG)
-    thawed = FrozenProgressive.freeze(again.thaw(), CONFIG)
+def test_released_integers_come_back_and_can_be_trained_on(config, frozen):
+    again = FrozenProgressive.from_arrays(frozen.to_arrays(), config)
+    thawed = FrozenProgressive.freeze(again.thaw(), config)
     for name, array in frozen.to_arrays().items():
         np.testing.assert_array_equal(thawed.to_arrays()[name], array, name)
     assert max(frozen.proof().values()) < 1
@@ -86,3 +97,5 @@ def test_sizes_that_do_not_fit_are_refused():
     for sizes in ((4, 4), (0, 16), (8, 9)):
         with pytest.raises(ConfigError, match="group_channels"):
             ProgressiveConfig(channels=16, group_channels=sizes)
+    with pytest.raises(ConfigError, match="context_channels"):
+        ProgressiveConfig(channels=16, context_channels=17)

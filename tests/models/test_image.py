@@ -1,5 +1,6 @@
 """The image model as a function, its start from statistics, and the counts of its cost."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -24,15 +25,17 @@ def test_lambda_grows_geometrically_with_quality():
     np.testing.assert_allclose(ends, [0.0008, (0.0008 * 0.5) ** 0.5, 0.5], rtol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def started(photograph) -> dict:
+def in_blocks(config: ImageConfig, block_channels: int) -> ImageConfig:
+    """Return the configuration with a transform of 8x8 blocks first."""
+    return dataclasses.replace(config, transform=dataclasses.replace(config.transform, block_channels=block_channels))
+
+
+@pytest.mark.parametrize("config", [CONFIG, in_blocks(CONFIG, 192)], ids=["16x16", "8x8 first"])
+def test_the_start_is_an_orthonormal_transform_that_inverts_itself(config, photograph):
     pictures = np.stack([photograph(64, 64, seed) for seed in range(40)])
-    return start_from_statistics(initial_parameters(CONFIG, 0), CONFIG, pictures)
-
-
-def test_the_start_is_an_orthonormal_transform_that_inverts_itself(started, photograph):
+    started = start_from_statistics(initial_parameters(config, 0), config, pictures)
     x = jnp.asarray(photograph(64, 96, 99)[None] / 255.0, jnp.float32)
-    quality, model = jnp.full(1, 70.0), ImageModel(CONFIG)
+    quality, model = jnp.full(1, 70.0), ImageModel(config)
     y: Any = model.apply({"params": started}, x, quality, method="encode")
     # All 768 components are kept, so without quantisation the picture comes back.
     shown: Any = model.apply({"params": started}, y, quality, method="decode")
@@ -41,6 +44,22 @@ def test_the_start_is_an_orthonormal_transform_that_inverts_itself(started, phot
     np.testing.assert_allclose(klt.T @ klt, np.eye(768), atol=1e-3)
     std = np.asarray(started["analysis"]["std"])
     assert (np.diff(std) <= 1e-6).all(), "components come in falling order"
+
+
+def test_two_small_matrices_keep_nearly_what_one_large_one_does(photograph):
+    pictures = np.stack([photograph(64, 64, seed) for seed in range(40)])
+    x, quality, lost = jnp.asarray(photograph(64, 96, 99)[None] / 255.0, jnp.float32), jnp.full(1, 70.0), []
+    few = ImageConfig(
+        dataclasses.replace(CONFIG.transform, channels=64), dataclasses.replace(CONFIG.entropy, channels=64)
+    )
+    for config in (few, in_blocks(few, 24)):
+        params = start_from_statistics(initial_parameters(config, 0), config, pictures)
+        model: Any = ImageModel(config)
+        y = model.apply({"params": params}, x, quality, method="encode")
+        back = model.apply({"params": params}, y, quality, method="decode")
+        lost.append(float(jnp.mean(jnp.square(back - x))))
+        assert count_parameters(params["analysis"]) < (60_000 if config is few else 15_000)
+    assert lost[1] < 1.2 * lost[0]
 
 
 def finer(**sizes: int) -> ImageConfig:
@@ -75,7 +94,9 @@ def test_finer_grids_take_part_in_both_directions(config):
                 assert float(jnp.abs(leaf).max()) > 0, (part, path)
 
 
-@pytest.mark.parametrize("config", [CONFIG, *FINER], ids=["fine", "quarter", "half"])
+@pytest.mark.parametrize(
+    "config", [CONFIG, in_blocks(CONFIG, 192), *FINER], ids=["fine", "8x8 first", "quarter", "half"]
+)
 def test_no_pixel_has_an_effect_beyond_the_reach(config):
     model: Any = ImageModel(config)
     quality, reach = jnp.full(1, 50.0), config.reach
@@ -94,6 +115,12 @@ def test_no_pixel_has_an_effect_beyond_the_reach(config):
     found = [np.asarray(model.apply({"params": params}, one, quality, method="encode")) for one in (x, changed)]
     rows = np.flatnonzero(np.abs(found[0] - found[1]).max((0, 2, 3)))
     assert middle - reach <= rows.min() and rows.max() <= middle + reach
+
+
+def test_blocks_keep_no_more_than_they_have_and_no_less_than_the_latent():
+    for count in (63, 193):
+        with pytest.raises(ConfigError, match=r"block_channels must be in \[64, 192\]"):
+            TransformConfig(channels=256, block_channels=count)
 
 
 def test_features_need_their_grid():

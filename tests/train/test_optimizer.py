@@ -22,7 +22,12 @@ def parameters() -> Any:
         return jnp.asarray(rng.normal(size=shape), jnp.float32)
 
     return {
-        "analysis": {"klt": leaf(12, 4), "std": leaf(4), "down": {"kernel": leaf(3, 3, 4, 8), "bias": leaf(8)}},
+        "analysis": {
+            "klt": leaf(12, 4),
+            "klt_block": leaf(8, 3),
+            "std": leaf(4),
+            "down": {"kernel": leaf(3, 3, 4, 8), "bias": leaf(8)},
+        },
         "entropy": {"w1": leaf(3, 10, 6), "b1": leaf(7, 2, 6), "u": leaf(4, 2, 9, 6), "taps_mu": leaf(7, 4, 4)},
         "log_gain": leaf(2, 4),
     }
@@ -34,7 +39,7 @@ def test_the_first_update_of_adam_is_the_sign_times_the_multiplier_of_the_group(
     updates: Any
     updates, _ = optimizer.update(params, optimizer.init(params), params)
     factors = {
-        "analysis": {"klt": 0.5, "std": 0.5, "down": {"kernel": 1.0, "bias": 1.0}},
+        "analysis": {"klt": 0.5, "klt_block": 0.5, "std": 0.5, "down": {"kernel": 1.0, "bias": 1.0}},
         "entropy": {"w1": 1.0, "b1": 1.0, "u": 1.0, "taps_mu": 3.0},
         "log_gain": 2.0,
     }
