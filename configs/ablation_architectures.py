@@ -63,7 +63,7 @@ def variants() -> dict[str, dict[str, tuple[str, ...]]]:
     coarser = (*coarser, "model.transform.synthesis_quarter=0")
     return {
         "grid": {
-            "1/2": (
+            "half": (
                 "model.transform.fine_width=48",
                 "model.transform.quarter_width=36",
                 "model.transform.half_width=16",
@@ -72,14 +72,14 @@ def variants() -> dict[str, dict[str, tuple[str, ...]]]:
                 "model.transform.analysis_half=2",
                 "model.transform.synthesis_half=5",
             ),
-            "1/8": (
+            "eighth": (
                 *coarser,
                 "model.transform.fine_width=88",
                 "model.transform.coarse_width=96",
                 "model.transform.analysis_fine=4",
                 "model.transform.synthesis_fine=6",
             ),
-            "1/16": (
+            "sixteenth": (
                 *coarser,
                 "model.transform.coarse_width=160",
                 "model.transform.analysis_coarse=4",
@@ -102,4 +102,5 @@ def variants() -> dict[str, dict[str, tuple[str, ...]]]:
             "4 equal groups": ("model.entropy.group_channels=", "model.entropy.groups=4"),
         },
         "blocks": {"16x16 at once": ("model.transform.block_channels=0",)},
+        "rates": {f"{q} alone": (f"quality_min={q}", f"quality_max={q}") for q in (20, 40, 60)},
     }

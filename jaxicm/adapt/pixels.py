@@ -28,6 +28,7 @@ ALIGNMENT = 1 << SCALES
 LEARNING_RATE = 4e-3
 TRAINED_DEPTH = 8
 _STEP_BITS = 1.0
+_ADAM = optax.scale_by_adam(b2=0.99)
 
 
 def fit(
@@ -62,8 +63,8 @@ def fit(
     sizes = model.step_sizes(channels)
     params = {name: jnp.asarray(value) for name, value in model.thaw().items()}
     moved = {name: jnp.zeros(params[name].shape) for name in sizes}
-    state = _optimizer(steps).init(moved)
-    setting = _Setting(model.config, steps, channels, min(channels, finest), colour)
+    state, schedule = _ADAM.init(moved), optax.cosine_decay_schedule(LEARNING_RATE, steps, 0.05)
+    setting = _Setting(model.config, channels, min(channels, finest), colour)
     rng = np.random.default_rng(seed)
     rate = np.float32(_STEP_BITS / samples.size)
     x = np.zeros((height, width, CHANNELS), np.int32)
@@ -71,7 +72,7 @@ def fit(
     for step in range(steps):
         rows, columns = (rng.integers(0, (side - CROP) // ALIGNMENT + 1, BATCH) * ALIGNMENT for side in (height, width))
         crops = np.stack([x[r : r + CROP, c : c + CROP] for r, c in zip(rows, columns, strict=True)])
-        moved, state, bits = _step(moved, state, params, sizes, crops, rate, setting)
+        moved, state, bits = _step(moved, state, params, sizes, crops, rate, np.float32(schedule(step)), setting)
         if progress is not None:
             progress(step + 1, steps, float(bits))
     update = {name: np.asarray(jnp.round(moved[name] / sizes[name])) for name in sizes}
@@ -80,17 +81,12 @@ def fit(
 
 
 class _Setting(NamedTuple):
-    """What a compiled step depends on."""
+    """What a compiled step depends on; how many there are is not among it, so all efforts share one."""
 
     config: PixelConfig
-    steps: int
     channels: int
     finest: int
     colour: str | None
-
-
-def _optimizer(steps: int) -> optax.GradientTransformation:
-    return optax.adam(optax.cosine_decay_schedule(LEARNING_RATE, steps, 0.05), b2=0.99)
 
 
 @partial(jax.jit, static_argnames="setting", compiler_options=training_options() or None)
@@ -101,6 +97,7 @@ def _step(
     sizes: Mapping[str, Array],
     crops: Array,
     rate: Array,
+    learning_rate: Array,
     setting: _Setting,
 ) -> tuple[dict[str, Array], Any, Array]:
     """Do one step; `rate` is the weight of the update's bits beside bits a sample."""
@@ -118,5 +115,5 @@ def _step(
         return bits + rate * cost, bits
 
     gradient, bits = jax.grad(loss, has_aux=True)(moved)
-    change, state = _optimizer(setting.steps).update(gradient, state, moved)
-    return cast(dict[str, Array], optax.apply_updates(moved, change)), state, bits
+    change, state = _ADAM.update(gradient, state)
+    return {name: value - learning_rate * change[name] for name, value in moved.items()}, state, bits

@@ -184,11 +184,11 @@ def compare(rows: "list[Row]") -> list[dict[str, Any]]:
 
     Returns:
         For each row its names and figures, "bd_psnr" (per cent of rate at equal PSNR, None where the curves have too
-        little in common); where MS-SSIM was measured, "bd_ms_ssim"; and of codecs for machines "bd_features", at equal
-        distance of the features.
+        little in common; of a variant of a single rate, at its one point); where MS-SSIM was measured, "bd_ms_ssim";
+        and of codecs for machines "bd_features", at equal distance of the features.
     """
     from jaxicm.errors import InputError
-    from jaxicm.evaluate.bdrate import bd_rate
+    from jaxicm.evaluate.bdrate import bd_rate, rate_difference
     from jaxicm.evaluate.metrics import ms_ssim_db
 
     def quality(row: "Row", key: str) -> list[float]:
@@ -200,8 +200,11 @@ def compare(rows: "list[Row]") -> list[dict[str, Any]]:
     def delta(row: "Row", key: str) -> float | None:
         if key not in row.curve or key not in rows[0].curve:
             return None
+        base, other = ((each.curve["bpp"], quality(each, key)) for each in (rows[0], row))
         try:
-            return bd_rate(rows[0].curve["bpp"], quality(rows[0], key), row.curve["bpp"], quality(row, key)).value
+            return (
+                rate_difference(*base, *(v[0] for v in other)) if len(other[0]) == 1 else bd_rate(*base, *other).value
+            )
         except InputError:
             return None
 

@@ -76,6 +76,33 @@ def bd_rate(
     return Delta(_delta(compute, anchor, test, method), low, high, share, _with_overlap(notes, share, "quality"))
 
 
+def rate_difference(anchor_bpp: Values, anchor_quality: Values, bpp: float, quality: float) -> float:
+    """Return how much more rate a single point takes than a curve at the same quality, in per cent.
+
+    The logarithm of the curve's rate is interpolated over quality by PCHIP; nothing is extrapolated.
+
+    Args:
+        anchor_bpp: as in `bd_rate`.
+        anchor_quality: likewise.
+        bpp: positive rate of the point.
+        quality: of the point.
+
+    Returns:
+        The difference in per cent, negative where the point is better.
+
+    Raises:
+        InputError: the curve has fewer than 2 points that count, or does not reach the quality.
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    (rates, values), _ = _front("anchor", anchor_bpp, anchor_quality)
+    if not values[0] <= quality <= values[-1]:
+        raise InputError(
+            f"no difference: the curve covers quality {values[0]:.3f} to {values[-1]:.3f}, not {quality:.3f}"
+        )
+    return 100 * (bpp / 10 ** float(PchipInterpolator(values, np.log10(rates))(quality)) - 1)
+
+
 def bd_quality(
     anchor_bpp: Values,
     anchor_quality: Values,

@@ -66,7 +66,8 @@ class Row:
       steps: trained.
       step_s: seconds of a step (CPU seconds on a CPU).
       loss: validation loss after the last step, in the variant's own objective.
-      curve: "quality", "bpp", "psnr" and, if measured, "ms_ssim" and "machine" lists of that validation.
+      curve: "quality", "bpp", "psnr" and, if measured, "ms_ssim" and "machine" lists of that validation, at those of
+        its qualities for which the variant was trained.
       coding: of a lossless codec, what `ablation_lossless.measure_coding` found.
     """
 
@@ -100,7 +101,7 @@ def load_variants(path: Path) -> list[Variant]:
     found += [Variant(group, name, tuple(words)) for group, named in groups.items() for name, words in named.items()]
     for variant in found:
         try:
-            apply_overrides(base, variant.words)
+            dataclasses.replace(apply_overrides(base, variant.words), name=variant.folder)
         except ConfigError as error:
             raise ConfigError(f"{path}: {variant.group}/{variant.name}: {error}") from error
     return found
@@ -156,7 +157,7 @@ def _train(config: TrainConfig, base: TrainConfig, run: Path, budget_s: float, b
         cost = relative_cost(base, config) if base_step_s else 1.0
         steps = max(_FEWEST_STEPS, round(budget_s / (cost * (base_step_s or step_seconds(config)))))
     optimizer = dataclasses.replace(config.optimizer, warmup=min(config.optimizer.warmup, steps // 5))
-    never = dataclasses.replace(config.validation, every=10 * steps)
+    never = dataclasses.replace(config.validation, every=10 * steps, qualities=_trained_qualities(config))
     every = max(1, steps // 10)
     fixed = dataclasses.replace(config, steps=steps, optimizer=optimizer, validation=never, log_every=every)
     train_run(fixed, run, resume=True, quiet=True)
@@ -171,6 +172,12 @@ def _train(config: TrainConfig, base: TrainConfig, run: Path, budget_s: float, b
     kept = {"budget_s": budget_s, "config": to_dict(config), "result": result}
     atomic_write(run / RESULT_FILE, json.dumps(kept, indent=1).encode())
     return result
+
+
+def _trained_qualities(config: TrainConfig) -> tuple[float, ...]:
+    """Return the qualities of the validation that a codec is trained for; of a single rate, that one."""
+    low, high = config.quality_min, config.quality_max
+    return (low,) if low == high else tuple(q for q in config.validation.qualities if low <= q <= high)
 
 
 def _finished(run: Path, config: TrainConfig, budget_s: float) -> dict[str, Any] | None:

@@ -26,6 +26,15 @@ def test_rows_are_compared_with_the_base():
     json.dumps(rows)
 
 
+def test_a_codec_of_one_rate_is_compared_at_its_point():
+    base = Row(Variant(BASE, BASE, ()), 200, 0.125, 1.4, row("x", 1.0).curve)
+    points = [{"quality": [30.0], "bpp": [0.27], "psnr": [db], "ms_ssim": [0.95]} for db in (30.0, 36.0)]
+    alone = [Row(Variant("rates", "30 alone", ("quality_min=30",)), 200, 0.125, 1.2, point) for point in points]
+    rows = compare([base, *alone])
+    assert rows[1]["bd_psnr"] == pytest.approx(-10) and rows[1]["bd_ms_ssim"] == pytest.approx(-10)
+    assert rows[2]["bd_psnr"] is None, "the base's curve ends at 35 dB"
+
+
 def test_the_table_shows_steps_and_differences(capsys):
     base = Row(Variant(BASE, BASE, ()), 200, 0.125, 1.4, row("x", 1.0).curve)
     print_rows(compare([base, row("noise", 1.1)]), 25.0)

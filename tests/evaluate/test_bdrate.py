@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.interpolate import Akima1DInterpolator, PchipInterpolator
 
 from jaxicm.errors import InputError
-from jaxicm.evaluate.bdrate import bd_quality, bd_rate, pareto_front
+from jaxicm.evaluate.bdrate import bd_quality, bd_rate, pareto_front, rate_difference
 
 
 class Curve(NamedTuple):
@@ -135,6 +135,19 @@ def test_the_order_of_the_points_does_not_matter():
 def test_curves_that_cannot_be_compared_are_refused(bpp, quality, says):
     with pytest.raises(InputError, match=says):
         bd_rate(VTM.bpp, VTM.psnr, bpp, quality)
+
+
+@pytest.mark.parametrize("index", range(len(VTM.bpp)))
+def test_a_point_is_compared_at_its_quality(index):
+    found = rate_difference(VTM.bpp, VTM.psnr, 1.25 * VTM.bpp[index], VTM.psnr[index])
+    assert found == pytest.approx(25)
+
+
+def test_between_points_the_logarithm_of_the_rate_is_interpolated_and_beyond_them_nothing():
+    rates, values = [0.1, 0.2, 0.4, 0.8], [30.0, 32.0, 34.0, 36.0]
+    assert rate_difference(rates, values, 0.2 * 2**0.5, 33.0) == pytest.approx(0, abs=1e-9)
+    with pytest.raises(InputError, match=r"covers quality 30\.000 to 36\.000, not 36\.100"):
+        rate_difference(rates, values, 0.9, 36.1)
 
 
 def test_rates_apart_have_no_bd_quality():

@@ -63,6 +63,16 @@ def test_each_variant_gets_the_steps_that_the_budget_holds(base: TrainConfig, tr
     assert [config.optimizer.warmup for config in training.done] == [40, 20]  # at most a fifth of the steps
 
 
+def test_a_variant_is_measured_at_the_qualities_that_it_trains(base: TrainConfig, training: Training, tmp_path: Path):
+    base = dataclasses.replace(
+        base, validation=dataclasses.replace(base.validation, qualities=(10.0, 30.0, 50.0)), quality_max=50.0
+    )
+    alone = Variant("rates", "40", ("quality_min=40", "quality_max=40"))
+    high = Variant("rates", "high", ("quality_min=20",))
+    run_ablation(base, [BASE_ROW, alone, high], tmp_path, 100.0, lambda line: None)
+    assert [c.validation.qualities for c in training.done] == [(10.0, 30.0, 50.0), (40.0,), (30.0, 50.0)]
+
+
 def test_finished_variants_are_not_trained_again(base: TrainConfig, training: Training, tmp_path: Path):
     first = run_ablation(base, [BASE_ROW], tmp_path, 100.0, lambda line: None)
     rows = run_ablation(base, [BASE_ROW, DEAR], tmp_path, 100.0, lambda line: None)
@@ -110,6 +120,7 @@ def test_variants_are_read_with_the_base_first(config: TrainConfig, tmp_path: Pa
     [
         ("", "defines no function variants()"),
         ("def variants(): return ['batch']", "variants() returned list"),
+        ("def variants(): return {'a': {'1/2': ('batch=2',)}}", "a/1/2: name: found 'a-1/2', must be a file name"),
         ("def variants(): return {'a': {'b': ('btach=2',)}}", "a/b: unknown setting 'btach'; did you mean 'batch'?"),
     ],
 )
@@ -119,7 +130,7 @@ def test_a_wrong_file_is_one_clear_error(config: TrainConfig, tmp_path: Path, va
     assert part in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["ablation_recipe", "ablation_orders", "ablation_lossless"])
+@pytest.mark.parametrize("name", ["ablation_architectures", "ablation_recipe", "ablation_orders", "ablation_lossless"])
 def test_the_shipped_ablations_are_readable(name: str):
     variants = load_variants(Path(__file__).parents[2] / "configs" / f"{name}.py")
     assert len({variant.folder for variant in variants}) == len(variants) >= 5
