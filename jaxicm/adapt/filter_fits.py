@@ -15,6 +15,7 @@ FILTER_FITS: dict[str, FilterFit] = {
     "multiplier": FilterFit("multiplier", ("*/kernel",)),
     "both": FilterFit("both", ("*/bias", "*/kernel")),
     "last": FilterFit("delta", ("last/*",)),
+    "bias_last": FilterFit("delta", ("*/bias", "last/*")),
     "all": FilterFit("delta", ("*/bias", "*/kernel")),
 }
 """Rows of the ablation of system S9 (specification, appendix D)."""

@@ -40,7 +40,13 @@ if TYPE_CHECKING:
 CODEC_NAME = "filtered"
 CODERS: tuple[CoderName, ...] = ("vvc", "hevc", "av1")
 """Conventional codecs; the position is their number in the file."""
-PATTERNS: tuple[tuple[str, ...], ...] = (("*/bias",), ("*/kernel",), ("*/bias", "*/kernel"), ("last/*",))
+PATTERNS: tuple[tuple[str, ...], ...] = (
+    ("*/bias",),
+    ("*/kernel",),
+    ("*/bias", "*/kernel"),
+    ("last/*",),
+    ("*/bias", "last/*"),
+)
 """Leaves that an update may change; the position is the first byte of the section."""
 NO_WEIGHTS = bytes(weights.DIGEST_BYTES)
 _PATCH, _BATCH, _CHECKED_FRAMES = 128, 8, 3

@@ -218,4 +218,4 @@ def test_damage_is_named(network):
 def test_patterns_name_leaves_of_the_networks(network):
     from jaxicm.adapt.parameter_code import select
 
-    assert [len(select(network.params, pattern)) for pattern in PATTERNS] == [4, 4, 8, 2]
+    assert [len(select(network.params, pattern)) for pattern in PATTERNS] == [4, 4, 8, 2, 5]
