@@ -72,7 +72,9 @@ def fit(
     for step in range(steps):
         rows, columns = (rng.integers(0, (side - CROP) // ALIGNMENT + 1, BATCH) * ALIGNMENT for side in (height, width))
         crops = np.stack([x[r : r + CROP, c : c + CROP] for r, c in zip(rows, columns, strict=True)])
-        moved, state, bits = _step(moved, state, params, sizes, crops, rate, np.float32(schedule(step)), setting)
+        moved, state, bits = _step(
+            moved, state, params, sizes, crops, rate, np.asarray(schedule(step), np.float32), setting
+        )
         if progress is not None:
             progress(step + 1, steps, float(bits))
     update = {name: np.asarray(jnp.round(moved[name] / sizes[name])) for name in sizes}
@@ -115,5 +117,6 @@ def _step(
         return bits + rate * cost, bits
 
     gradient, bits = jax.grad(loss, has_aux=True)(moved)
-    change, state = _ADAM.update(gradient, state)
+    found, state = _ADAM.update(gradient, state)
+    change = cast(dict[str, Array], found)
     return {name: value - learning_rate * change[name] for name, value in moved.items()}, state, bits
