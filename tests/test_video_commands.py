@@ -102,7 +102,7 @@ def test_clips_are_measured_and_compared(place: Path):
     words = ("video", "eval", "a.y4m", "--qps", "32,47", "--frames", "2", "--iterations", "5", "--out", "run.json")
     done = run(*words, "--keep", "streams")
     assert done.exit_code == 0, done.output
-    assert done.output.count("a.y4m QP") == 6 and Path("run.json").is_file() and list(Path("streams").iterdir())
+    assert done.output.count("a.y4m QP") == 8 and Path("run.json").is_file() and list(Path("streams").iterdir())
     again = run(*words, "--keep", "streams", "--filters", "none")
     assert again.exit_code == 2 or "differ" in str(again.exception)
     bad = run("video", "eval", "a.y4m", "--filters", "none,some")

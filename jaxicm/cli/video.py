@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from jaxicm.adapt.filter_fits import FILTER_FITS, WAYS
+from jaxicm.adapt.filter_fits import DEFAULT_FIT, FILTER_FITS, WAYS
 from jaxicm.cli.options import DEFAULT_FILTER
 from jaxicm.cli.video_evaluation import evaluate
 
@@ -30,7 +30,7 @@ def encode(
             metavar="|".join(WAYS),
             help="Filter the decoded clip: as it was trained (plain), or with these parts fitted to the clip.",
         ),
-    ] = "bias",
+    ] = DEFAULT_FIT,
     model: Annotated[str, typer.Option("--model", help="The filter: a name or a weight file.")] = DEFAULT_FILTER,
     iterations: Annotated[int, typer.Option("--iterations", min=1, help="Of the fit.")] = 400,
     time_limit: Annotated[

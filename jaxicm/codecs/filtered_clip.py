@@ -1,7 +1,7 @@
 """Clips of a conventional codec with a filter behind it that the encoder fits to the clip: system S9.
 
 A file holds the codec's own stream, which any of its decoders plays, and, where they pay, the name of a filter, the QPs
-that it is told of the frames, and changes of its parameters (biases by default). What pays is decided by the squared
+that it is told of the frames, and changes of its parameters (biases in the paper). What pays is decided by the squared
 error of the whole clip plus lambda times the bytes, lambda being that of VVC's encoder at the QP.
 
 Source: Lam et al., "Efficient adaptation of neural network filter for video compression", ACM MM 2020 (arXiv
