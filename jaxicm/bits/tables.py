@@ -87,7 +87,7 @@ class Tables:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Tables":
-        """Make tables from stored arrays, those of weight files of before November 2026 too ("cdf" in two dimensions).
+        """Make tables from stored arrays, those of older weight files too ("cdf" in two dimensions).
 
         Raises:
           CorruptFile: if an array is missing or the tables are not valid.

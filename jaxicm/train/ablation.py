@@ -177,7 +177,7 @@ def _train(config: TrainConfig, base: TrainConfig, run: Path, budget_s: float, b
 def _trained_qualities(config: TrainConfig) -> tuple[float, ...]:
     """Return the qualities of the validation that a codec is trained for; of a single rate, that one."""
     low, high = config.quality_min, config.quality_max
-    return (low,) if low == high else tuple(q for q in config.validation.qualities if low <= q <= high)
+    return tuple(q for q in config.validation.qualities if low <= q <= high and low < high) or (low,)
 
 
 def _finished(run: Path, config: TrainConfig, budget_s: float) -> dict[str, Any] | None:
