@@ -20,7 +20,7 @@ def evaluate(
     qps: Annotated[str, typer.Option("--qps", help="Of the codec, separated by commas.")] = "22,27,32,37",
     filters: Annotated[
         str, typer.Option("--filters", help=f"Ways to compare, separated by commas: {', '.join(WAYS)}.")
-    ] = "none,plain,bias,last",
+    ] = "none,plain,bias,bias_last",
     codec: Annotated[str, typer.Option("--codec", help="vvc, hevc or av1, from ffmpeg.")] = "vvc",
     model: Annotated[str, typer.Option("--model", help="The filter: a name or a weight file.")] = DEFAULT_FILTER,
     period: Annotated[int, typer.Option("--period", help="Frames between intra pictures; 0: only the first.")] = 32,
