@@ -2,7 +2,9 @@
 
 A file holds the codec's own stream, which any of its decoders plays, and, where they pay, the name of a filter, the QPs
 that it is told of the frames, and changes of its parameters (biases in the paper). What pays is decided by the squared
-error of the whole clip plus lambda times the bytes, lambda being that of VVC's encoder at the QP.
+error of the whole clip plus lambda times the bits. Where something is fitted, lambda is what the codec itself pays for
+less error there, found by coding at a neighbouring QP: in random access seven to fourteen times the lambda of VVC's
+encoder at the QP, for most frames have higher QPs and others are predicted from what a bit improves.
 
 Source: Lam et al., "Efficient adaptation of neural network filter for video compression", ACM MM 2020 (arXiv
 2007.14267); specification 3.9. The filter, the coding of the update and the decision are ours.
@@ -22,7 +24,7 @@ from jaxicm.adapt.parameter_code import apply_update, decode_update, leaf_shapes
 from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
 from jaxicm.bits.varint import read_uvarint, write_uvarint
 from jaxicm.codecs import filter_weights, weights, zoo
-from jaxicm.codecs.filter_cost import CHROMA_WEIGHT, lagrangian, squared_error
+from jaxicm.codecs.filter_cost import CHROMA_WEIGHT, lagrangian, squared_error, worth_of_a_bit
 from jaxicm.codecs.filter_weights import PlaneFilterWeights
 from jaxicm.codecs.frame_qps import best_qps, decode_qps, encode_qps
 from jaxicm.codecs.plane_filter import PlaneFilterRunner
@@ -62,6 +64,7 @@ class ClipFacts:
       filtered: whether the filter is used.
       costs: sum of squared errors of luma (and weighted chroma, in 8-bit steps) plus lambda times the bits of
         QPs and update: without the filter, with it, and with the update; those that were measured.
+      bit_worth: that lambda.
     """
 
     stream_bytes: int
@@ -69,6 +72,7 @@ class ClipFacts:
     file_bytes: int
     filtered: bool
     costs: tuple[float, ...]
+    bit_worth: float
 
 
 def encode_clip(
@@ -111,18 +115,20 @@ def encode_clip(
     stream, qps = coded.data, coded.qps or (qp,) * len(frames)
     decoded = coder.decode(stream, form).frames
     costs, update, told = [squared_error(frames, decoded, form)], b"", b""
-    digest = NO_WEIGHTS
+    digest, worth = NO_WEIGHTS, lagrangian(qp)
     if network is not None:
+        if fit is not None:
+            worth = worth_of_a_bit(coder, clip, qp, structure, 8 * len(stream), costs[0])
         runner = PlaneFilterRunner(network.config.filter)
         qps, shown = best_qps(runner, network.params, frames, decoded, form, qps)
         told = encode_qps(qps, qp)
-        costs.append(squared_error(frames, shown, form) + lagrangian(qp) * 8 * len(told))
+        costs.append(squared_error(frames, shown, form) + worth * 8 * len(told))
         if fit is not None:
-            update = _fitted(network, runner, clip, decoded, qps, lagrangian(qp), fit, limit_s, progress)
+            update = _fitted(network, runner, clip, decoded, qps, worth, fit, limit_s, progress)
             if update:
                 params = _updated(network.params, update)
                 found = squared_error(frames, runner.apply(params, decoded, form, qps), form)
-                costs.append(found + lagrangian(qp) * 8 * (len(told) + len(update)))
+                costs.append(found + worth * 8 * (len(told) + len(update)))
                 if costs[2] >= costs[1]:
                     update = b""
         if min(costs[1:]) < costs[0]:
@@ -145,7 +151,7 @@ def encode_clip(
     if update:
         sections.append(Section(SectionKind.UPDATE, update))
     data = pack(header, sections)
-    return data, ClipFacts(len(stream), len(update), len(data), digest != NO_WEIGHTS, tuple(costs))
+    return data, ClipFacts(len(stream), len(update), len(data), digest != NO_WEIGHTS, tuple(costs), worth)
 
 
 def decode_clip(

@@ -105,6 +105,34 @@ def test_the_filter_is_fitted_where_that_pays(network):
     assert same(decode_clip(fitted, coder=Darker(), filtered=False), decode_clip(plain, coder=Darker()))
 
 
+@pytest.mark.parametrize(("qp", "neighbour"), [(30, 32), (63, 61)])
+def test_a_bit_is_worth_what_the_codec_pays_for_it(network, qp, neighbour):
+    class Coarser(Darker):
+        """Luma loses 2**(QP/6) levels; a file has 20 bytes for each step that the QP is below 70."""
+
+        def encode(self, frames, form, qp, structure=INTRA):
+            lost = round(2 ** (qp / 6) / 16)
+            dark = [(np.maximum(planes[0], lost) - lost, *planes[1:]) for planes in frames]
+            return Stream(b"dark" + frames_to_bytes(dark, form) + bytes(20 * (70 - qp)), 0.0)
+
+        def decode(self, data, form):
+            size = len(frames_to_bytes(source.frames, form))
+            return DecodedClip(frames_from_bytes(data[4 : 4 + size], form), 0.0)
+
+    source, coder = clip(), Coarser()
+    errors = [squared_error(source.frames, coder.decode(coder.encode(source.frames, source.form, q).data, source.form)
+              .frames, source.form) for q in (qp, neighbour)]  # fmt: skip
+    expected = abs(errors[1] - errors[0]) / (8 * 40)
+    _, facts = encode_clip(source, qp, coder=coder, network=network, fit=FIT)
+    assert facts.bit_worth == pytest.approx(max(expected, filtered_clip.lagrangian(qp)))
+    if qp == 30:
+        assert expected > filtered_clip.lagrangian(qp)
+    _, plain = encode_clip(source, qp, coder=coder, network=network)
+    assert plain.bit_worth == filtered_clip.lagrangian(qp), "nothing is fitted, so nothing is coded twice"
+    _, alike = encode_clip(source, qp, coder=Darker(), network=network, fit=FIT)
+    assert alike.bit_worth == filtered_clip.lagrangian(qp), "files of one size tell nothing"
+
+
 def test_the_filter_is_told_the_qp_of_each_frame(network):
     class Telling(Darker):
         def encode(self, frames, form, qp, structure=INTRA):
