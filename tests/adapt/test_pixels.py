@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from jaxicm.adapt import pixels
 from jaxicm.entropy.least_squares import FitConfig
@@ -35,11 +36,13 @@ def test_the_code_of_the_picture_gets_shorter(photograph):
     model().updated(update)  # proves the bounds
 
 
+@pytest.mark.slow
 def test_grey_pictures_are_fitted(photograph):
     update = pixels.fit(model(), samples(photograph(128, 128))[..., :1], 3)
     assert update is not None and update.keys() == adapted(CONFIG.pixels, 1).keys()
 
 
+@pytest.mark.slow
 def test_converted_pictures_are_fitted(photograph):
     told = []
     pixels.fit(model(), samples(photograph(128, 128)), 3, colour=None, progress=lambda *line: told.append(line))

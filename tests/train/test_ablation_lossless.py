@@ -34,6 +34,7 @@ def base(config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, lossless=small, validation=validation, batch=2)
 
 
+@pytest.mark.slow
 def test_every_variant_is_trained_coded_and_timed(base: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ablation, "step_seconds", lambda config: 0.1)
     monkeypatch.setattr(ablation, "relative_cost", lambda base, config: 1.0)

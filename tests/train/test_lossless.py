@@ -24,6 +24,7 @@ def test_the_loss_is_bits_a_sample(photograph):
     assert 1 < float(terms.loss.mean()) < 8
 
 
+@pytest.mark.slow
 def test_grey_crops_cost_one_channel(photograph):
     crops = jnp.asarray(photograph(32, 32))[None]
     params = initial_parameters(CONFIG, 0)
