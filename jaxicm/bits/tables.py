@@ -56,6 +56,11 @@ class Tables:
     def __len__(self) -> int:
         return len(self.size)
 
+    @property
+    def _used(self) -> np.ndarray:
+        """Which entries of "cdf" belong to a table, bool [T, L + 1]."""
+        return np.arange(self.cdf.shape[1] - 1) < self.size[:, None]
+
     def validate(self) -> None:
         """Check that these are tables that the coder can use.
 
@@ -75,15 +80,14 @@ class Tables:
         require(bool(np.all((self.size >= 1) & (self.size < min(width, TOTAL + 1)))), "a size is out of range")
         require(bool(np.all(np.abs(self.offset.astype(np.int64)) <= MAX_OFFSET)), "an offset is out of range")
         step = np.diff(self.cdf.astype(np.int64), axis=1)
-        used = np.arange(width - 1) < self.size[:, None]
+        used = self._used
         require(bool(np.all(self.cdf[:, 0] == 0)), "a table does not begin at 0")
         require(bool(np.all(self.cdf[:, -1] == TOTAL)), f"a table does not sum to {TOTAL}")
         require(bool(np.all(np.where(used, step > 0, step == 0))), "an entry is empty or negative")
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays to store in a weight file, the used entries of "cdf" one table after the other."""
-        used = np.arange(self.cdf.shape[1] - 1) < self.size[:, None]
-        return {"cdf": self.cdf[:, :-1][used], "size": self.size, "offset": self.offset}
+        return {"cdf": self.cdf[:, :-1][self._used], "size": self.size, "offset": self.offset}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Tables":
@@ -221,7 +225,7 @@ class Tables:
         Returns:
           uint64 [(T + 1) * 4096, 2] of (frequency, slot - first slot), and int32 [(T + 1) * 4096], the symbol values.
         """
-        used = np.arange(self.cdf.shape[1] - 1) < self.size[:, None]
+        used = self._used
         table, entry = np.nonzero(used)
         first = self.cdf[:, :-1][used].astype(np.int64)
         frequency = np.append(np.diff(self.cdf.astype(np.int64), axis=1)[used], TOTAL)

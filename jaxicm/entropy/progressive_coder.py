@@ -18,7 +18,7 @@ from jaxicm.entropy import context
 from jaxicm.entropy.chunks import chunks
 from jaxicm.entropy.context_grid import Grid, features
 from jaxicm.entropy.phases import CELL, PHASES, SCALES, SIGNED_TAPS, SLOTS, TAPS, bank_of
-from jaxicm.entropy.progressive_network import HIDDEN, head, join, linear_terms, trunk
+from jaxicm.entropy.progressive_network import HIDDEN, channels_seen, head, join, linear_terms, trunk
 
 if TYPE_CHECKING:
     from jaxicm.entropy.progressive_frozen import FrozenProgressive
@@ -31,8 +31,7 @@ CHUNKS = (128,)
 def _trunk(taps, w1, b1, w2, b2, taps_mu, taps_log):
     real = [taps[:, t].astype(jnp.float32) for t in range(SIGNED_TAPS + TAPS)]
     mean, index = linear_terms(real[:SIGNED_TAPS], real[SIGNED_TAPS:], taps_mu, taps_log)
-    seen = w1.shape[0] // (SIGNED_TAPS + TAPS)
-    rows = taps[..., :seen].reshape(taps.shape[0], -1).astype(jnp.float32) * 2.0**-context.FEATURE.frac
+    rows = taps[..., : channels_seen(w1)].reshape(taps.shape[0], -1).astype(jnp.float32) * 2.0**-context.FEATURE.frac
     return trunk(rows, w1, b1, w2, b2), (mean * 2.0**context.VALUE_FRAC).astype(jnp.int16), index.astype(jnp.int16)
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxicm.entropy import context, gaussian
+from jaxicm.entropy.phases import SIGNED_TAPS, TAPS
 from jaxicm.nn import exact
 from jaxicm.nn.exact import Fixed
 from jaxicm.ops.quantize import clip_towards, floor_ste, round_ste
@@ -17,6 +18,11 @@ from jaxicm.ops.quantize import clip_towards, floor_ste, round_ste
 HIDDEN = Fixed(5, 0, 255)
 MEAN = Fixed(context.VALUE_FRAC, -2047, 2047)
 TAP_FRAC = 6
+
+
+def channels_seen(w1: Array) -> int:
+    """Return how many of the first channels of a tap the trunk's first layer reads."""
+    return w1.shape[0] // (SIGNED_TAPS + TAPS)
 
 
 def trunk(rows: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:

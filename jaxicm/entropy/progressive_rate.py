@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxicm.entropy import context
-from jaxicm.entropy.phases import CELL, PHASES, REACH, SCALES, SIGNED_TAPS, TAPS, Phase
-from jaxicm.entropy.progressive_network import HIDDEN, centre_features, head, join, linear_terms
+from jaxicm.entropy.phases import CELL, PHASES, REACH, SCALES, SIGNED_TAPS, Phase
+from jaxicm.entropy.progressive_network import HIDDEN, centre_features, channels_seen, head, join, linear_terms
 from jaxicm.nn import exact
 from jaxicm.ops.quantize import clip_towards, round_ste
 from jaxicm.ops.space import pyramid
@@ -140,7 +140,7 @@ def _code_slot(
         linear = (jnp.zeros_like(target), jnp.zeros_like(target))
     else:
         signed, magnitude = neighbours
-        seen = slot.w1.shape[0] // (SIGNED_TAPS + TAPS)
+        seen = channels_seen(slot.w1)
         flat = jnp.concatenate([tap[..., :seen] for tap in (*signed, *magnitude)], axis=-1)
         features = exact.requantize(exact.dot(flat * 2.0**-context.FEATURE.frac, slot.w1) + slot.b1, HIDDEN)
         linear = linear_terms(signed, magnitude, slot.taps_mu, slot.taps_log)

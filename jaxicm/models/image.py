@@ -17,6 +17,7 @@ from jaxicm.errors import ConfigError
 from jaxicm.models import res8, stage16
 from jaxicm.models.res8 import Res8Config
 from jaxicm.models.stage16 import KLT, PATCH, STRIDE, TransformConfig
+from jaxicm.ops.space import space_to_depth
 
 QUALITY_MIN, QUALITY_MAX = 1.0, 100.0
 
@@ -231,7 +232,7 @@ def _principal_components(blocks: np.ndarray, config: TransformConfig) -> tuple[
     count, found = len(blocks), {}
     rows = blocks.reshape(count, -1)
     if config.block_channels:
-        quarters = blocks.reshape(count, 2, PATCH, 2, PATCH, 3).transpose(0, 1, 3, 2, 4, 5).reshape(4 * count, -1)
+        quarters = np.asarray(space_to_depth(jnp.asarray(blocks), PATCH)).reshape(4 * count, -1)
         found[KLT[0]] = components(quarters, config.block_channels)[0]
         rows = (quarters @ found[KLT[0]]).reshape(count, -1)
     found[KLT[1]], std = components(rows, config.channels)
