@@ -6,8 +6,9 @@ from typing import Any, NamedTuple, cast
 import jax.numpy as jnp
 from jax import Array
 
-from jaxicm.entropy.progressive_rate import Options, Quantize, code_latent
+from jaxicm.entropy.progressive_rate import Options, code_latent
 from jaxicm.entropy.recurrent_rate import code_grid
+from jaxicm.entropy.surrogate import Rounding
 from jaxicm.models.image import ImageConfig, ImageModel
 
 
@@ -44,7 +45,7 @@ class ImageNetworks:
         self,
         arrays: ImageArrays,
         y: Array,
-        quantize: Quantize,
+        rounding: Rounding,
         noise: Array | None,
         inside: Array,
         context_gradient: bool,
@@ -54,9 +55,9 @@ class ImageNetworks:
         The recurrent model sees whole latents only, so that all of its positions are `inside`.
         """
         if (sizes := self.config.recurrent) is not None:
-            return code_grid(arrays.layers, sizes, y, quantize, noise=noise, context_gradient=context_gradient)
+            return code_grid(arrays.layers, sizes, y, rounding, noise=noise, context_gradient=context_gradient)
         options = Options(context_gradient=context_gradient)
-        values, bits = code_latent(arrays.layers, y, quantize, noise=noise, inside=inside, options=options)
+        values, bits = code_latent(arrays.layers, y, rounding, noise=noise, inside=inside, options=options)
         return (_filled(values, inside) if self.fill else values), bits
 
     def decode(self, arrays: ImageArrays, values: Array) -> Array:

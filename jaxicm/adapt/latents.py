@@ -33,7 +33,7 @@ from jaxicm.adapt.rounding import AnyArray, coded, is_random, relaxed
 from jaxicm.adapt.stage import CURVATURE, Method, Optimizer, Progress, Stage
 from jaxicm.compilation import training_options
 from jaxicm.entropy import gaussian
-from jaxicm.entropy.progressive_rate import Quantize
+from jaxicm.entropy.surrogate import Rounding
 from jaxicm.ops.quantize import levels_of
 from jaxicm.ops.space import enlarge
 
@@ -45,7 +45,7 @@ class Networks(Protocol):
     """Probability model and synthesis of a codec as pure functions; hashable, equal for equal configurations."""
 
     def code(
-        self, arrays: Any, y: Array, quantize: Quantize, noise: Array | None, inside: Array, context_gradient: bool
+        self, arrays: Any, y: Array, rounding: Rounding, noise: Array | None, inside: Array, context_gradient: bool
     ) -> tuple[Array, Array]:
         """Quantise latents `[B, h, w, C]` step by step: values and bits `[B]`."""
         ...
@@ -225,8 +225,8 @@ def distortion_bits(x_hat: Array, problem: Problem, distortion: Distortion) -> A
 @_compiled
 def _measure(y: Array, problem: Problem, offsets: AnyArray, fixed: _Fixed) -> tuple[Array, Array]:
     """Code latents as the coder does: true cost `[B]` and values."""
-    quantize, weight = coded(problem.cost, offsets), _weight(problem, y)
-    values, bits = fixed.networks.code(problem.arrays, y, quantize, weight, problem.inside, True)
+    rounding, weight = coded(problem.cost, offsets), _weight(problem, y)
+    values, bits = fixed.networks.code(problem.arrays, y, rounding, weight, problem.inside, True)
     pixels = levels_of(fixed.networks.decode(problem.arrays, values)) / 255.0
     return bits + distortion_bits(pixels, problem, fixed.distortion), values
 
@@ -286,8 +286,8 @@ def _iterate(
     moving: _Moving, problem: Problem, key: Array, knobs: AnyArray, offsets: AnyArray, fixed: _Fixed
 ) -> _Moving:
     learning_rate, temperature, done = knobs
-    quantize = relaxed(fixed.method, problem.cost, offsets, temperature, done)
-    gradient = _gradient(moving, problem, key, quantize, fixed)
+    rounding = relaxed(fixed.method, problem.cost, offsets, temperature, done)
+    gradient = _gradient(moving, problem, key, rounding, fixed)
     change, state = _rule(fixed.optimizer).update(gradient, moving.state)
     y, log_gain = (a - learning_rate * d for a, d in zip(moving[:2], cast(tuple[Array, Array], change), strict=True))
     return _Moving(y, log_gain, state)
@@ -307,7 +307,7 @@ def _iterations(
     return jax.lax.scan(iterate, moving, (jnp.arange(len(knobs)), jnp.asarray(knobs)))[0]
 
 
-def _gradient(moving: _Moving, problem: Problem, key: Array, quantize: Quantize, fixed: _Fixed) -> tuple[Array, Array]:
+def _gradient(moving: _Moving, problem: Problem, key: Array, rounding: Rounding, fixed: _Fixed) -> tuple[Array, Array]:
     """Return the direction for latents and gains."""
     networks = fixed.networks
     y = moving.y * jnp.exp(moving.log_gain) if fixed.gains else moving.y
@@ -317,7 +317,7 @@ def _gradient(moving: _Moving, problem: Problem, key: Array, quantize: Quantize,
         noise = _weight(problem, y)
 
     def loss(y: Array) -> tuple[Array, Array]:
-        values, bits = networks.code(problem.arrays, y, quantize, noise, problem.inside, fixed.context_gradient)
+        values, bits = networks.code(problem.arrays, y, rounding, noise, problem.inside, fixed.context_gradient)
         x_hat = jnp.clip(networks.decode(problem.arrays, values), 0.0, 1.0)
         return (bits + distortion_bits(x_hat, problem, fixed.distortion)).sum(), values
 

@@ -11,8 +11,7 @@ from jax import Array
 from jaxicm.adapt.stage import Method
 from jaxicm.bits.tables import Tables
 from jaxicm.entropy import gaussian
-from jaxicm.entropy.progressive_rate import Quantize
-from jaxicm.entropy.surrogate import soft_round
+from jaxicm.entropy.surrogate import Rounding, soft_round
 from jaxicm.ops.quantize import straight_through
 
 AnyArray = Array | np.ndarray
@@ -42,10 +41,10 @@ def relaxed_rate(cost: AnyArray) -> Rate:
       cost: of all symbols, `costs`.
     """
     if len(cost) == gaussian.SCALE_COUNT:
-        return lambda value, index: gaussian.gaussian_bits(value, gaussian.scale_of_index(index))
+        return gaussian.bits_of_index
 
     def rate(value: Array, index: Array) -> Array:
-        smooth = gaussian.gaussian_bits(value, gaussian.scale_of_index(jnp.minimum(index, gaussian.SCALE_COUNT - 1)))
+        smooth = gaussian.bits_of_index(value, jnp.minimum(index, gaussian.SCALE_COUNT - 1))
         below = jax.lax.stop_gradient(jnp.floor(value))
         low, high = _look_up(cost, below, index), _look_up(cost, below + 1, index)
         return jnp.where(index < gaussian.SCALE_COUNT, smooth, low + (high - low) * (value - below))
@@ -58,7 +57,7 @@ def _look_up(cost: AnyArray, symbol: Array, index: Array) -> Array:
     return jnp.asarray(cost).reshape(-1)[index.astype(jnp.int32) * (2 * SYMBOL_MAX + 1) + place]
 
 
-def coded(cost: AnyArray, offsets: AnyArray) -> Quantize:
+def coded(cost: AnyArray, offsets: AnyArray) -> Rounding:
     """Return the coder's rounding: symbols of least cost with their true bits, no gradient.
 
     Args:
@@ -66,15 +65,15 @@ def coded(cost: AnyArray, offsets: AnyArray) -> Quantize:
       offsets: `gaussian.offset_rows` of the weight of errors in the choice of symbols.
 
     Returns:
-      A function that takes, in place of noise, the bits that a squared error of one step is worth where `offsets` do
-      not say it, or None.
+      Functions of which the first takes, in place of noise, the bits that a squared error of one step is worth where
+      `offsets` do not say it, or None.
     """
 
-    def quantize(y: Array, mean: Array, index: Array, weight: Array | None) -> tuple[Array, Array]:
+    def choose(y: Array, mean: Array, index: Array, weight: Array | None) -> tuple[Array, Array]:
         symbol = _choose(y - mean, index, cost, offsets, weight)
-        return symbol + mean, jnp.where(index > 0, _look_up(cost, symbol, index), 0.0)
+        return symbol + mean, symbol
 
-    return quantize
+    return Rounding(choose, lambda symbol, index: jnp.where(index > 0, _look_up(cost, symbol, index), 0.0))
 
 
 def _choose(residual: Array, index: Array, cost: AnyArray, offsets: AnyArray, weight: Array | None) -> Array:
@@ -89,7 +88,7 @@ def _choose(residual: Array, index: Array, cost: AnyArray, offsets: AnyArray, we
     return best * (index > 0)
 
 
-def relaxed(method: Method, cost: AnyArray, offsets: AnyArray, temperature: Array, done: Array) -> Quantize:
+def relaxed(method: Method, cost: AnyArray, offsets: AnyArray, temperature: Array, done: Array) -> Rounding:
     """Return what stands for rounding in the gradient.
 
     Args:
@@ -100,19 +99,20 @@ def relaxed(method: Method, cost: AnyArray, offsets: AnyArray, temperature: Arra
       done: from 0 to 1 over a stage.
 
     Returns:
-      A function whose noise is uniform in [-1/2, 1/2] for random methods; the others take bits that squared errors are
+      Functions whose noise is uniform in [-1/2, 1/2] for random methods; the others take bits that squared errors are
       worth in its place, or None.
     """
     rate = relaxed_rate(cost)
     match method:
         case "noise":
-            return partial(_noisy, rate=rate)
+            return Rounding(_noisy, rate)
         case "soft":
-            return partial(_soft, rate=rate, sharpness=1.0 / temperature, shape=2.0 - done)
+            return Rounding(partial(_soft, sharpness=1.0 / temperature, shape=2.0 - done), rate)
         case "sga" | "sga+":
-            return partial(_annealed, rate=rate, temperature=temperature, scaled=method == "sga+")
+            return Rounding(partial(_annealed, temperature=temperature, scaled=method == "sga+"), rate)
         case "straight_through" | "coordinate":
-            return partial(_rounded, cost=cost, rate=rate, offsets=offsets, own_rate=method == "straight_through")
+            choose = partial(_rounded, cost=cost, offsets=offsets, own_rate=method == "straight_through")
+            return Rounding(choose, partial(_rate_of_coded, rate=rate))
 
 
 def is_random(method: Method) -> bool:
@@ -120,8 +120,9 @@ def is_random(method: Method) -> bool:
     return method in ("noise", "soft", "sga", "sga+")
 
 
-def _noisy(y: Array, mean: Array, index: Array, noise: Array, *, rate: Rate) -> tuple[Array, Array]:
-    return y + noise, rate(y + noise - mean, index)
+def _noisy(y: Array, mean: Array, index: Array, noise: Array) -> tuple[Array, Array]:
+    del index
+    return y + noise, y + noise - mean
 
 
 def _rounded(
@@ -131,23 +132,24 @@ def _rounded(
     weight: Array | None,
     *,
     cost: AnyArray,
-    rate: Rate,
     offsets: AnyArray,
     own_rate: bool,
 ) -> tuple[Array, Array]:
     """Round, with the identity as gradient; with `own_rate` a latent's own bits have a gradient as well."""
-    residual, still = y - mean, jax.lax.stop_gradient(index)
-    symbol = _choose(jax.lax.stop_gradient(residual), still, cost, offsets, weight)
+    residual = y - mean
+    symbol = _choose(jax.lax.stop_gradient(residual), jax.lax.stop_gradient(index), cost, offsets, weight)
     # The symbol stays while the mean moves, so the value moves with it.
-    seen = straight_through(symbol, residual) if own_rate else symbol
-    return straight_through(symbol, y) + mean, jnp.where(still > 0, rate(seen, index), 0.0)
+    return straight_through(symbol, y) + mean, straight_through(symbol, residual) if own_rate else symbol
 
 
-def _soft(
-    y: Array, mean: Array, index: Array, noise: Array, *, rate: Rate, sharpness: Array, shape: Array
-) -> tuple[Array, Array]:
+def _rate_of_coded(symbol: Array, index: Array, *, rate: Rate) -> Array:
+    return jnp.where(jax.lax.stop_gradient(index) > 0, rate(symbol, index), 0.0)
+
+
+def _soft(y: Array, mean: Array, index: Array, noise: Array, *, sharpness: Array, shape: Array) -> tuple[Array, Array]:
+    del index
     value = soft_round(soft_round(y - mean, sharpness) + kumaraswamy(noise + 0.5, shape), sharpness)
-    return value + mean, rate(value, index)
+    return value + mean, value
 
 
 def kumaraswamy(uniform: Array, shape: Array) -> Array:
@@ -165,9 +167,10 @@ def kumaraswamy(uniform: Array, shape: Array) -> Array:
 
 
 def _annealed(
-    y: Array, mean: Array, index: Array, noise: Array, *, rate: Rate, temperature: Array, scaled: bool
+    y: Array, mean: Array, index: Array, noise: Array, *, temperature: Array, scaled: bool
 ) -> tuple[Array, Array]:
     """Draw between floor and ceiling by a Gumbel softmax whose temperature falls."""
+    del index
     residual = y - mean
     floor = jax.lax.stop_gradient(jnp.floor(residual))
     part = jnp.clip(residual - floor, _EDGE, 1.0 - _EDGE)
@@ -179,4 +182,4 @@ def _annealed(
     uniform = jnp.clip(noise + 0.5, _EDGE, 1.0 - _EDGE)
     logistic = jnp.log(uniform) - jnp.log1p(-uniform)  # the difference of two Gumbel variables
     value = floor + jax.nn.sigmoid((logit + logistic) / temperature)
-    return value + mean, rate(value, index)
+    return value + mean, value

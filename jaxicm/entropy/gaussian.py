@@ -58,6 +58,11 @@ def gaussian_bits(value: Array, scale: Array, probability_floor: float = 1e-6) -
     return -jnp.log2(clip_towards(probability, probability_floor, 1.0))
 
 
+def bits_of_index(value: Array, index: Array) -> Array:
+    """Compute `gaussian_bits` with the scale of a (real-valued, differentiable) table index."""
+    return gaussian_bits(value, scale_of_index(index))
+
+
 SLOPE_LIMIT = 10.0
 
 

@@ -11,7 +11,6 @@ Source: the progressive order of system S4 (Zhang et al., arXiv 2210.04112); eva
 taps instead of a recurrent state, channel groups and integer arithmetic are ours.
 """
 
-import functools
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,10 +23,10 @@ import numpy as np
 from jax import Array
 
 from jaxicm.entropy import context, gaussian
-from jaxicm.entropy.phases import PHASES, SIGNED_TAPS, SLOTS, TAPS
-from jaxicm.entropy.progressive_network import HIDDEN, quantize_taps
+from jaxicm.entropy.phases import PHASES, SIGNED_TAPS, SLOTS, TAPS, bank_of
+from jaxicm.entropy.progressive_network import FREE_BIAS_FRAC, HIDDEN, quantize_taps
 from jaxicm.entropy.progressive_rate import Head, Options, SlotLayers, code_latent
-from jaxicm.entropy.surrogate import ROUNDED, Surrogate, quantize
+from jaxicm.entropy.surrogate import ROUNDED, Surrogate, rounding_of
 from jaxicm.errors import ConfigError
 from jaxicm.nn import exact
 from jaxicm.nn.exact import Fixed
@@ -102,7 +101,8 @@ def interpolate(anchors: Array, position: Array) -> Array:
     """
     count = anchors.shape[-2]
     weights = jnp.maximum(0.0, 1.0 - jnp.abs(position[:, None] - jnp.arange(count)))
-    return jnp.einsum("bk,...kc->b...c", weights, anchors)
+    # In full precision on every device: of what is rounded next the coder knows the exact value.
+    return jnp.einsum("bk,...kc->b...c", weights, anchors, precision=jax.lax.Precision.HIGHEST)
 
 
 class Progressive(nn.Module):
@@ -141,44 +141,34 @@ class Progressive(nn.Module):
         """Create the parameters; `setup` does, and `y` is not used."""
         del y
 
-    def _quantized(self) -> dict[str, tuple[Array, Array]]:
-        """Quantise all kernels once: name -> (kernel, exponent), or a tuple over groups of those."""
-
-        def bank(kernel: Array, biases: Array, x: Fixed) -> tuple[Array, Array]:
+    def layers(self, position: Array) -> list[SlotLayers]:
+        """Round the parameters to what coding uses, at qualities `position` `[B]` in anchor units."""
+        kernels: dict[str, list[Array]] = {}
+        exponents = []
+        params = {"w1": self.w1, "b1": self.b1, "w2": self.w2, "b2": self.b2, **self.heads}
+        for name, (kernel, biases, x) in (layers := exact_layers(params, self.config)).items():
             # A bank is shared by several slots and all qualities, so its exponent must suit their largest bias.
             bound = jax.lax.stop_gradient(jnp.max(jnp.abs(biases), axis=(0, 1)))
             exponent = exact.kernel_exponent(kernel, bound, x)
-            return exact.quantize_kernel(kernel, exponent), exponent
-
-        c = self.config
-        layers = {"w1": bank(self.w1, self.b1, context.FEATURE), "w2": bank(self.w2, self.b2, HIDDEN)}
-        for g in range(len(c.parts)):
-            u, bu, o, bo = head_parameters(self.heads, c, g)
-            layers[f"u{g}"], layers[f"o{g}"] = bank(u, bu, HIDDEN), bank(o, bo, HIDDEN)
-        return layers
-
-    def layers(self, position: Array) -> list[SlotLayers]:
-        """Round the parameters to what coding uses, at qualities `position` `[B]` in anchor units."""
-        c, kernels = self.config, self._quantized()
-
-        def layer(name: str, biases: Array, slot: int, x: Fixed) -> tuple[Array, Array]:
-            kernel, exponent = (a[SLOTS[slot].bank] for a in kernels[name])
-            bias = interpolate(biases[slot], position)[:, None, None]
-            return kernel, exact.quantize_bias(bias, exponent, x)
-
+            kernels[name] = _unstack(exact.quantize_kernel(kernel, exponent))
+            exponent = exponent[np.array([bank_of(name, slot) for slot in range(len(SLOTS))])] + (x.frac - HIDDEN.frac)
+            # Where nothing is multiplied a bias has a unit of its own.
+            exponents.append(exponent.at[0].set(FREE_BIAS_FRAC - HIDDEN.frac) if name == "w1" else exponent)
+        # All biases at once: a product for each would be many for an accelerator, and small ones.
+        biases = jnp.concatenate([biases for _, biases, _ in layers.values()], axis=-1)
+        biases = exact.quantize_bias(interpolate(biases, position), jnp.concatenate(exponents, axis=-1), HIDDEN)
+        sizes = [biases.shape[-1] for _, biases, _ in layers.values()]
         slots = []
-        for slot in range(len(SLOTS)):
-            if SLOTS[slot].phase is None:
-                first = None, interpolate(self.b1[slot], position)[:, None, None]
-            else:
-                first = layer("w1", self.b1, slot, context.FEATURE)
-            second = layer("w2", self.b2, slot, HIDDEN)
-            heads = []
-            for g in range(len(c.parts)):
-                _, bu, _, bo = head_parameters(self.heads, c, g)
-                heads.append(Head(*layer(f"u{g}", bu, slot, HIDDEN), *layer(f"o{g}", bo, slot, HIDDEN)))
+        for slot, of_slot in enumerate(jax.lax.split(biases, (1,) * len(SLOTS), 1)):
+            bias = dict(zip(layers, jax.lax.split(of_slot[:, None], sizes, -1), strict=True))
+
+            def layer(name: str, slot: int = slot, bias: dict[str, Array] = bias) -> tuple[Array, Array]:
+                return kernels[name][bank_of(name, slot)], bias[name]
+
+            first = (None, bias["w1"]) if SLOTS[slot].phase is None else layer("w1")
+            heads = tuple(Head(*layer(f"u{g}"), *layer(f"o{g}")) for g in range(len(self.config.parts)))
             taps = quantize_taps(self.taps_mu[slot]), quantize_taps(self.taps_log[slot])
-            slots.append(SlotLayers(*first, *second, tuple(heads), *taps))
+            slots.append(SlotLayers(*first, *layer("w2"), heads, *taps))
         return slots
 
     def __call__(
@@ -204,10 +194,13 @@ class Progressive(nn.Module):
                 noise = jax.random.uniform(noise_key, y.shape, minval=-0.5, maxval=0.5)
             if surrogate.sample_phases:
                 pick = jax.random.randint(pick_key, (), 0, len(PHASES))
-        rounding = functools.partial(quantize, surrogate=surrogate)
-        return code_latent(
-            self.layers(position), y, rounding, noise=noise, pick=pick, options=Options(remat=self.remat)
-        )
+        rounding, options = rounding_of(surrogate), Options(remat=self.remat)
+        return code_latent(self.layers(position), y, rounding, noise=noise, pick=pick, options=options)
+
+
+def _unstack(banks: Array) -> list[Array]:
+    """Take the matrices of `[banks, inputs, outputs]` apart; their gradients are joined in one go."""
+    return [bank[0] for bank in jax.lax.split(banks, (1,) * len(banks), 0)]
 
 
 def head_shapes(config: ProgressiveConfig) -> dict[str, tuple[int, ...]]:
@@ -243,6 +236,15 @@ def head_parameters(params: Mapping[str, Any], config: ProgressiveConfig, group:
     known = config.hidden + 2 * config.parts[group].start
     u, bu, o, bo = (params[name][:, group] for name in HEAD)
     return u[:, :known], bu, o, bo
+
+
+def exact_layers(params: Mapping[str, Any], config: ProgressiveConfig) -> dict[str, tuple[Any, Any, Fixed]]:
+    """Return kernels of all banks, biases of all slots `[slots, K, outputs]` and the input's format of every layer."""
+    layers = {"w1": (params["w1"], params["b1"], context.FEATURE), "w2": (params["w2"], params["b2"], HIDDEN)}
+    for g in range(len(config.parts)):
+        u, bu, o, bo = head_parameters(params, config, g)
+        layers[f"u{g}"], layers[f"o{g}"] = (u, bu, HIDDEN), (o, bo, HIDDEN)
+    return layers
 
 
 def gaussian_start(std_steps: np.ndarray, config: ProgressiveConfig) -> dict[str, np.ndarray]:

@@ -23,15 +23,18 @@ from jaxicm.entropy.progressive_network import HIDDEN, channels_seen, head, join
 if TYPE_CHECKING:
     from jaxicm.entropy.progressive_frozen import FrozenProgressive
 
-CHUNKS = (128,)
-"""Rows of a call of a network, ascending. One size suits all: larger ones gain little and waste more at the end."""
+CHUNKS = {"cpu": (128,)}
+"""Rows of a call of a network, ascending, by kind of device. On a CPU one size suits all: larger ones gain little and
+waste more at the end."""
+ACCELERATOR_CHUNKS = (256, 2048)
+"""Where starting a call takes longer than its work."""
 
 
 @jax.jit
 def _trunk(taps, w1, b1, w2, b2, taps_mu, taps_log):
     real = [taps[:, t].astype(jnp.float32) for t in range(SIGNED_TAPS + TAPS)]
     mean, index = linear_terms(real[:SIGNED_TAPS], real[SIGNED_TAPS:], taps_mu, taps_log)
-    rows = taps[..., : channels_seen(w1)].reshape(taps.shape[0], -1).astype(jnp.float32) * 2.0**-context.FEATURE.frac
+    rows = taps[..., : channels_seen(w1)].reshape(taps.shape[0], -1).astype(jnp.float32)
     return trunk(rows, w1, b1, w2, b2), (mean * 2.0**context.VALUE_FRAC).astype(jnp.int16), index.astype(jnp.int16)
 
 
@@ -85,7 +88,7 @@ class _SlotRun:
         self._chunks: list[tuple[slice, tuple[jax.Array, ...]]] = []
         arguments = [*coder.layer("w1", slot), *coder.layer("w2", slot), *coder.taps(slot)]
         padded = 0
-        for start, stop, size in chunks(count, CHUNKS):
+        for start, stop, size in chunks(count, CHUNKS.get(jax.default_backend(), ACCELERATOR_CHUNKS)):
             taps = np.zeros((size, SIGNED_TAPS + TAPS, config.channels), np.int8)
             if grid is not None and phase is not None:
                 grid.gather(phase, columns, start, stop, taps[: stop - start])

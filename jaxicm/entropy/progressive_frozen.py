@@ -8,19 +8,17 @@ import numpy as np
 from jaxicm.bits.tables import Tables, gaussian_tables
 from jaxicm.entropy import context, gaussian
 from jaxicm.entropy.phases import SIGNED_TAPS, SLOTS, TAPS, bank_of
-from jaxicm.entropy.progressive import HEAD, ProgressiveConfig, head_parameters
+from jaxicm.entropy.progressive import HEAD, ProgressiveConfig, exact_layers
 from jaxicm.entropy.progressive_coder import ProgressiveCoder
-from jaxicm.entropy.progressive_network import HIDDEN, TAP_FRAC
+from jaxicm.entropy.progressive_network import FREE_BIAS_FRAC, HIDDEN, TAP_FRAC
 from jaxicm.entropy.progressive_rate import Head, SlotLayers
 from jaxicm.nn import exact
-from jaxicm.nn.exact import Fixed, FrozenKernel
+from jaxicm.nn.exact import FrozenKernel
 
 QUALITY_STEPS = 16
 """Qualities are multiples of 1/16; the interpolation of biases is integer arithmetic on them."""
 _BIASES_KEPT = 1024
 """Biases kept on the device: 70 for each quality, so those of the qualities that a search for a rate tries."""
-_FREE_BIAS_FRAC = 16
-"""Fraction bits of the coarsest grid's first bias, which meets no weights."""
 
 
 def interpolate_integers(anchors: np.ndarray, quality_q4: int) -> np.ndarray:
@@ -76,12 +74,12 @@ class FrozenProgressive:
         """
         p = {name: np.asarray(value) for name, value in params.items()}
         kernels, biases = {}, {}
-        for name, (kernel, bias, x) in _layers(p, config).items():
+        for name, (kernel, bias, x) in exact_layers(p, config).items():
             kernels[name] = exact.freeze_kernel(kernel, np.abs(bias).max(axis=(0, 1)), x)
             exponent = np.stack([kernels[name].exponent[bank_of(name, slot)] for slot in range(len(SLOTS))])[:, None]
             if name == "w1":
                 exponent = exponent.astype(np.int32)
-                exponent[0] = _FREE_BIAS_FRAC - x.frac
+                exponent[0] = FREE_BIAS_FRAC - x.frac
             biases[_bias_name(name)] = exact.freeze_bias(bias, exponent, x)
         taps = [np.clip(np.round(p[t] * 2**TAP_FRAC), -127, 127).astype(np.int8) for t in ("taps_mu", "taps_log")]
         frozen = cls(config, kernels, biases, *taps)
@@ -137,7 +135,7 @@ class FrozenProgressive:
         """Return the exponents that a layer's bias refers to in a slot, int32 `[outputs]`."""
         own = self.kernels[name].exponent[bank_of(name, slot)].astype(np.int32)
         if name == "w1" and SLOTS[slot].phase is None:
-            return np.full_like(own, _FREE_BIAS_FRAC - context.FEATURE.frac)
+            return np.full_like(own, FREE_BIAS_FRAC - context.FEATURE.frac)
         return own
 
     def tables(self) -> Tables:
@@ -168,11 +166,12 @@ class FrozenProgressive:
     def bias_on_device(self, name: str, slot: int, quality_q4: int) -> jax.Array:
         """Return `bias_real` as an array on the device."""
         key = name, slot, quality_q4
-        if key not in self._biases:
+        bias = self._biases.get(key)
+        if bias is None:
             while len(self._biases) >= _BIASES_KEPT:
-                del self._biases[next(iter(self._biases))]
-            self._biases[key] = jax.device_put(self.bias_real(name, slot, quality_q4))
-        return self._biases[key]
+                self._biases.pop(next(iter(self._biases)), None)  # another thread may do the same
+            bias = self._biases[key] = jax.device_put(self.bias_real(name, slot, quality_q4))
+        return bias
 
     def taps_on_device(self, slot: int) -> tuple[jax.Array, jax.Array]:
         """Return the real values of the linear taps of a slot."""
@@ -212,12 +211,3 @@ _BIAS = {"w1": "b1", "w2": "b2", "u": "bu", "o": "bo"}
 
 def _bias_name(name: str) -> str:
     return _BIAS.get(name) or _BIAS[name[0]] + name[1:]
-
-
-def _layers(p: dict[str, np.ndarray], config: ProgressiveConfig) -> dict[str, tuple[np.ndarray, np.ndarray, Fixed]]:
-    """Kernel, bias and input format of every exact layer."""
-    layers = {"w1": (p["w1"], p["b1"], context.FEATURE), "w2": (p["w2"], p["b2"], HIDDEN)}
-    for g in range(len(config.parts)):
-        u, bu, o, bo = head_parameters(p, config, g)
-        layers[f"u{g}"], layers[f"o{g}"] = (u, bu, HIDDEN), (o, bo, HIDDEN)
-    return layers

@@ -18,6 +18,8 @@ from jaxicm.ops.quantize import clip_towards, floor_ste, round_ste
 HIDDEN = Fixed(5, 0, 255)
 MEAN = Fixed(context.VALUE_FRAC, -2047, 2047)
 TAP_FRAC = 6
+FREE_BIAS_FRAC = 16
+"""Fraction bits of the coarsest grid's first bias, which meets no weights."""
 
 
 def channels_seen(w1: Array) -> int:
@@ -25,19 +27,24 @@ def channels_seen(w1: Array) -> int:
     return w1.shape[0] // (SIGNED_TAPS + TAPS)
 
 
+def first_layer(rows: Array, w1: Array, b1: Array) -> Array:
+    """Compute the first layer of the trunk; arguments as of `trunk`, `[..., H]` real values of `HIDDEN`."""
+    # The product is exact, so its unit can wait for the few outputs.
+    return exact.requantize(exact.dot(rows, w1) * 2.0**-context.FEATURE.frac + b1, HIDDEN)
+
+
 def trunk(rows: Array, w1: Array, b1: Array, w2: Array, b2: Array) -> Array:
     """Compute the hidden features of positions from their taps.
 
     Args:
-      rows: `[..., (SIGNED_TAPS + TAPS) * S]` real values of `context.FEATURE`, of the first S channels.
+      rows: `[..., (SIGNED_TAPS + TAPS) * S]` integers of `context.FEATURE`, of the first S channels.
       w1: `[(SIGNED_TAPS + TAPS) * S, H]` exact weights; b1 broadcasts against `[..., H]`.
       w2: `[H, H]`; b2 likewise.
 
     Returns:
       `[..., H]` real values of `HIDDEN`.
     """
-    a = exact.requantize(exact.dot(rows, w1) + b1, HIDDEN)
-    return exact.requantize(exact.dot(a, w2) + b2, HIDDEN)
+    return exact.requantize(exact.dot(first_layer(rows, w1, b1), w2) + b2, HIDDEN)
 
 
 def linear_terms(

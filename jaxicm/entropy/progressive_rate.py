@@ -13,14 +13,20 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxicm.entropy import context
-from jaxicm.entropy.phases import CELL, PHASES, REACH, SCALES, SIGNED_TAPS, Phase
-from jaxicm.entropy.progressive_network import HIDDEN, centre_features, channels_seen, head, join, linear_terms
+from jaxicm.entropy.phases import CELL, PHASES, REACH, SCALES, SIGNED_TAPS, SLOTS, Phase
+from jaxicm.entropy.progressive_network import (
+    HIDDEN,
+    centre_features,
+    channels_seen,
+    first_layer,
+    head,
+    join,
+    linear_terms,
+)
+from jaxicm.entropy.surrogate import Rounding
 from jaxicm.nn import exact
 from jaxicm.ops.quantize import clip_towards, round_ste
-from jaxicm.ops.space import pyramid
 
-Quantize = Callable[[Array, Array, Array, Any], tuple[Array, Array]]
-"""Quantises latents under their distribution: (latents, means, scale indices, noise or None) to (values, bits)."""
 VALUE_MIN, VALUE_MAX = context.VALUE.low / 16, context.VALUE.high / 16
 
 _Parts = dict[tuple[int, int], Array]
@@ -69,7 +75,7 @@ class Options(NamedTuple):
 def code_latent(
     layers: Sequence[SlotLayers],
     y: Array,
-    quantize: Quantize,
+    rounding: Rounding,
     *,
     noise: Array | None = None,
     inside: Array | None = None,
@@ -81,8 +87,8 @@ def code_latent(
     Args:
       layers: of the slots in order.
       y: `[B, h, w, C]` latents in quantisation steps; h and w divisible by 4.
-      quantize: what stands for rounding.
-      noise: `[B, h, w, C]` that `quantize` gets.
+      rounding: what stands for it.
+      noise: `[B, h, w, C]` that `rounding` gets.
       inside: bool `[B, h, w, 1]`, the positions that exist; others have no bits and are zero, as beyond an edge.
       pick: int32, evaluate this phase of the finest scale alone and count its rate three times.
       options: of the gradient.
@@ -90,45 +96,46 @@ def code_latent(
     Returns:
       Values `[B, h, w, C]` that the synthesis sees, and bits `[B]`.
     """
-    grids = pyramid(y, SCALES)
-    noises = [None] * len(grids) if noise is None else pyramid(noise, SCALES)
-    insides = [None] * len(grids) if inside is None else pyramid(inside, SCALES)
+    targets, noises, insides = _by_slot(y), _by_slot(noise), _by_slot(inside)
     known_as = (lambda value: value) if options.context_gradient else jax.lax.stop_gradient
 
-    def evaluate(target: Array, known: _Parts, slot: SlotLayers, phase: Phase, noise, inside) -> tuple[Array, Array]:
+    def evaluate(target: Array, known: _Parts, number: int, phase: Phase) -> tuple[Array, Array]:
         neighbours = _neighbours({position: known_as(value) for position, value in known.items()}, phase)
-        return _code_slot(slot, target, neighbours, quantize, noise, inside, known_as)
+        return _code_slot(layers[number], target, neighbours, rounding, noises[number], insides[number], known_as)
 
-    coarse, bits = _code_slot(layers[0], grids[-1], None, quantize, noises[-1], insides[-1], known_as)
+    coarse, bits = _code_slot(layers[0], targets[0], None, rounding, noises[0], insides[0], known_as)
     number = 1
     for scale in reversed(range(SCALES)):
-        grid, grid_noise, grid_inside = grids[scale], noises[scale], insides[scale]
         known: _Parts = {(1, 1): coarse}
         for order, phase in enumerate(PHASES):
-            i, j = phase.position
-            part = (slice(None), slice(i, None, 2), slice(j, None, 2))
-            code: _Evaluation = functools.partial(
-                evaluate,
-                slot=layers[number],
-                phase=phase,
-                noise=None if grid_noise is None else grid_noise[part],
-                inside=None if grid_inside is None else grid_inside[part],
-            )
+            code: _Evaluation = functools.partial(evaluate, number=number, phase=phase)
             code = jax.checkpoint(code) if options.remat else code
             if scale == 0 and pick is not None:
                 code = _sampled(code, pick == order)
-            value, more = code(grid[part], known)
+            value, more = code(targets[number], known)
             known = {**known, phase.position: value}
             bits, number = bits + more, number + 1
         coarse = _interleave(known)
     return coarse, bits
 
 
+def _by_slot(grid: Array | None) -> list[Any]:
+    """Return the parts of `[B, h, w, C]` that the slots code, in their order; for None as often None."""
+    if grid is None:
+        return [None] * len(SLOTS)
+    parts: list[Array] = []
+    for _ in range(SCALES):
+        cells = _cells(grid)
+        parts = [cells[phase.position] for phase in PHASES] + parts
+        grid = cells[1, 1]
+    return [grid, *parts]
+
+
 def _code_slot(
     slot: SlotLayers,
     target: Array,
     neighbours: tuple[list[Array], list[Array]] | None,
-    quantize: Quantize,
+    rounding: Rounding,
     noise: Array | None,
     inside: Array | None,
     known_as: Callable[[Array], Array],
@@ -142,24 +149,26 @@ def _code_slot(
         signed, magnitude = neighbours
         seen = channels_seen(slot.w1)
         flat = jnp.concatenate([tap[..., :seen] for tap in (*signed, *magnitude)], axis=-1)
-        features = exact.requantize(exact.dot(flat * 2.0**-context.FEATURE.frac, slot.w1) + slot.b1, HIDDEN)
+        features = first_layer(flat, slot.w1, slot.b1)
         linear = linear_terms(signed, magnitude, slot.taps_mu, slot.taps_log)
     features = exact.requantize(exact.dot(features, slot.w2) + slot.b2, HIDDEN)
+    sizes = [layers.bo.shape[-1] // 2 for layers in slot.heads]
+    # Splits and not slices: their gradients are joined in one go, where those of slices are added one after the other.
+    groups = [jax.lax.split(a, sizes, -1) for a in (target, *linear, *(() if noise is None else (noise,)))]
     decoded: list[Array] = []
-    bits, start = jnp.zeros(target.shape[0]), 0
-    for layers in slot.heads:
-        part = slice(start, start + layers.bo.shape[-1] // 2)
-        start = part.stop
+    indices, coded = [], []
+    for layers, part, mean, index, *drawn in zip(slot.heads, *groups, strict=True):
         centre = centre_features([known_as(value) for value in decoded], target.shape[:-1])
-        mean, index = join(head(features, centre, *layers), (linear[0][..., part], linear[1][..., part]))
-        drawn = None if noise is None else noise[..., part]
-        value, more = quantize(target[..., part], mean, index, drawn)
-        value = clip_towards(value, VALUE_MIN, VALUE_MAX)
-        if inside is not None:
-            value, more = jnp.where(inside, value, 0.0), jnp.where(inside, more, 0.0)
-        decoded.append(value)
-        bits += more.sum(axis=(1, 2, 3))
-    return jnp.concatenate(decoded, axis=-1), bits
+        mean, index = join(head(features, centre, *layers), (mean, index))
+        value, what = rounding.choose(part, mean, index, drawn[0] if drawn else None)
+        decoded.append(clip_towards(value, VALUE_MIN, VALUE_MAX))
+        indices.append(index)
+        coded.append(what)
+    values, indices = jnp.concatenate(decoded, axis=-1), jnp.concatenate(indices, axis=-1)
+    bits = rounding.bits(jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=-1), *coded), indices)
+    if inside is not None:
+        values, bits = jnp.where(inside, values, 0.0), jnp.where(inside, bits, 0.0)
+    return values, bits.sum(axis=(1, 2, 3))
 
 
 def _neighbours(known: _Parts, phase: Phase) -> tuple[list[Array], list[Array]]:
@@ -180,6 +189,14 @@ def _neighbours(known: _Parts, phase: Phase) -> tuple[list[Array], list[Array]]:
         return features[r, c][:, top : top + rows, left : left + columns]
 
     return [tap(signed, offset) for offset in phase.taps[:SIGNED_TAPS]], [tap(magnitude, o) for o in phase.taps]
+
+
+def _cells(grid: Array) -> _Parts:
+    """Take the four positions of the 2x2 cells of `[B, h, w, C]` apart."""
+    batch, height, width, channels = grid.shape
+    rows = jax.lax.split(grid.reshape(batch, height // CELL, CELL, width // CELL, CELL, channels), (1, 1), 2)
+    parts = [jax.lax.split(row[:, :, 0], (1, 1), 3) for row in rows]
+    return {(i, j): parts[i][j][:, :, :, 0] for i in range(CELL) for j in range(CELL)}
 
 
 def _interleave(parts: _Parts) -> Array:

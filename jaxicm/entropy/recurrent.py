@@ -25,6 +25,7 @@ from jaxicm.entropy import gaussian
 from jaxicm.entropy.factorized import Factorized
 from jaxicm.entropy.recurrent_network import Layers, RecurrentConfig
 from jaxicm.entropy.recurrent_rate import code_grid
+from jaxicm.entropy.surrogate import Rounding
 from jaxicm.nn.exact_conv import quantize_conv, quantize_slope
 from jaxicm.ops.quantize import round_ste, straight_through
 
@@ -110,21 +111,28 @@ class Recurrent(nn.Module):
         if self.is_initializing():
             self.declare(y)  # an order without a prior does not touch its parameters below
         noise = jax.random.uniform(key, y.shape, minval=-0.5, maxval=0.5)
-        return code_grid(
-            self.layers(), self.config, y, _round_with_noise, quantize_prior=self._quantize_prior, noise=noise
-        )
+        prior = Rounding(_round_prior, self._prior_bits)
+        return code_grid(self.layers(), self.config, y, _NOISY_RATE, prior_rounding=prior, noise=noise)
 
-    def _quantize_prior(self, y: Array, mean: Array, index: Array, noise: Array) -> tuple[Array, Array]:
-        del mean, index
-        return round_ste(y), self.prior(y + noise)
+    def _prior_bits(self, coded: Array, index: Array) -> Array:
+        del index
+        return self.prior(coded)
 
 
-def _round_with_noise(y: Array, mean: Array, index: Array, noise: Array) -> tuple[Array, Array]:
-    """Round; the rate is that of noisy values ("mixed" of `entropy.surrogate`, with plain rounding)."""
+def _round_prior(y: Array, mean: Array, index: Array, noise: Array) -> tuple[Array, Array]:
+    del mean, index
+    return round_ste(y), y + noise
+
+
+def _round(y: Array, mean: Array, index: Array, noise: Array) -> tuple[Array, Array]:
     distance = y - mean
     symbol = round_ste(distance)
     symbol = jnp.where(index > 0, symbol, straight_through(jnp.zeros_like(symbol), symbol))
-    return symbol + mean, gaussian.gaussian_bits(distance + noise, gaussian.scale_of_index(index))
+    return symbol + mean, distance + noise
+
+
+_NOISY_RATE = Rounding(_round, gaussian.bits_of_index)
+"""Round; the rate is that of noisy values ("mixed" of `entropy.surrogate`, with plain rounding)."""
 
 
 def _start_bias(key: Array, shape: tuple[int, ...], dtype=jnp.float32) -> Array:

@@ -13,8 +13,9 @@ import numpy as np
 from jax import Array
 
 from jaxicm.entropy import gaussian
-from jaxicm.entropy.progressive_rate import VALUE_MAX, VALUE_MIN, Quantize
+from jaxicm.entropy.progressive_rate import VALUE_MAX, VALUE_MIN
 from jaxicm.entropy.recurrent_network import Layers, RecurrentConfig, network, upsample_context, upsample_values
+from jaxicm.entropy.surrogate import Rounding
 from jaxicm.ops.quantize import clip_towards
 from jaxicm.ops.space import pyramid
 
@@ -39,9 +40,9 @@ def code_grid(
     layers: Layers,
     config: RecurrentConfig,
     y: Array,
-    quantize: Quantize,
+    rounding: Rounding,
     *,
-    quantize_prior: Quantize | None = None,
+    prior_rounding: Rounding | None = None,
     noise: Array | None = None,
     context_gradient: bool = True,
 ) -> tuple[Array, Array]:
@@ -51,10 +52,10 @@ def code_grid(
       layers: weights.
       config: sizes and order.
       y: `[B, h, w, C]` latents in quantisation steps, of any size.
-      quantize: what stands for rounding.
-      quantize_prior: the same for the coarsest grid; by default `quantize`. It gets means of zero and as indices those
+      rounding: what stands for it.
+      prior_rounding: the same for the coarsest grid; by default `rounding`. It gets means of zero and as indices those
         of the coder's tables, 64 + channel.
-      noise: `[B, h, w, C]` that `quantize` gets.
+      noise: `[B, h, w, C]` that `rounding` gets.
       context_gradient: let the gradient flow from later steps to the values and the z that they read as context.
 
     Returns:
@@ -68,7 +69,7 @@ def code_grid(
     known, bits = jnp.zeros(values.shape, bool), jnp.zeros(len(y))
     if schedule.steps[0].prior:
         table = jnp.broadcast_to(gaussian.SCALE_COUNT + jnp.arange(config.channels, dtype=jnp.float32), values.shape)
-        values, more = (quantize_prior or quantize)(coarsest, values, table, noises[-1])
+        values, more = (prior_rounding or rounding)(coarsest, values, table, noises[-1])
         values, bits = clip_towards(values, VALUE_MIN, VALUE_MAX), more.sum(axis=(1, 2, 3))
     for scale in reversed(range(schedule.scales + 1)):
         height, width, channels = grids[scale].shape[1:]
@@ -78,7 +79,7 @@ def code_grid(
         steps = [s for s in schedule.steps if s.scale == scale and not s.prior]
         if steps:
             masks = jnp.asarray(np.stack([step.grid_mask(height, width, channels) for step in steps]))
-            code = partial(_code_step, layers, config, quantize, grids[scale], noises[scale], context_gradient)
+            code = partial(_code_step, layers, config, rounding, grids[scale], noises[scale], context_gradient)
             # Only the carried state of each of the up to 120 evaluations is kept; the backward pass runs them again.
             (_, z, values, _), more = jax.lax.scan(jax.checkpoint(code), _State(z, z, values, known), masks)
             bits += more.sum(axis=0)
@@ -88,7 +89,7 @@ def code_grid(
 def _code_step(
     layers: Layers,
     config: RecurrentConfig,
-    quantize: Quantize,
+    rounding: Rounding,
     target: Array,
     noise: Array | None,
     context_gradient: bool,
@@ -98,7 +99,7 @@ def _code_step(
     """Code the entries of a mask `[h, w, C]`: the state after it and bits `[B]`."""
     read = (lambda value: value) if context_gradient else jax.lax.stop_gradient
     z, mean, index = network(layers, read(state.z), read(state.values), state.known)
-    value, bits = quantize(target, mean, index, noise)
+    value, bits = rounding(target, mean, index, noise)
     values = jnp.where(mask[None], clip_towards(value, VALUE_MIN, VALUE_MAX), state.values)
     after = _State(z if config.carry_z else state.z, z, values, state.known | mask[None])
     return after, jnp.where(mask[None], bits, 0.0).sum(axis=(1, 2, 3))

@@ -26,8 +26,8 @@ class TwoLines:
 
     leak: float = 0.3
 
-    def code(self, arrays, y, quantize, noise, inside, context_gradient):
-        values, bits = quantize(y, jnp.zeros_like(y), jnp.full(y.shape, INDEX), noise)
+    def code(self, arrays, y, rounding, noise, inside, context_gradient):
+        values, bits = rounding(y, jnp.zeros_like(y), jnp.full(y.shape, INDEX), noise)
         return jnp.where(inside, values, 0.0), jnp.where(inside, bits, 0.0).sum(axis=(1, 2, 3))
 
     def decode(self, arrays, values):

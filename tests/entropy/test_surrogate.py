@@ -7,7 +7,7 @@ import pytest
 
 from jaxicm.entropy import gaussian
 from jaxicm.entropy.progressive import Progressive, ProgressiveConfig
-from jaxicm.entropy.surrogate import Surrogate, quantize, soft_round
+from jaxicm.entropy.surrogate import Surrogate, rounding_of, soft_round
 
 RNG = np.random.default_rng(0)
 Y = jnp.asarray(RNG.normal(0, 3, 500), jnp.float32)
@@ -20,8 +20,8 @@ def run(kind: str, sharpness: float = 5.0) -> tuple[np.ndarray, np.ndarray, np.n
     """Values, bits, and the gradient of the summed bits with respect to y."""
     surrogate = Surrogate(kind, sharpness)  # type: ignore[arg-type]
     noise = NOISE if surrogate.noisy else None
-    value, bits = quantize(Y, MEAN, INDEX, noise, surrogate)
-    slope = jax.grad(lambda y: quantize(y, MEAN, INDEX, noise, surrogate)[1].sum())(Y)
+    value, bits = rounding_of(surrogate)(Y, MEAN, INDEX, noise)
+    slope = jax.grad(lambda y: rounding_of(surrogate)(y, MEAN, INDEX, noise)[1].sum())(Y)
     return np.asarray(value), np.asarray(bits), np.asarray(slope)
 
 
@@ -59,7 +59,7 @@ def test_soft_rounding_goes_from_the_identity_to_rounding():
 def test_values_follow_the_latent_and_gradients_are_finite(kind: str):
     surrogate = Surrogate(kind)  # type: ignore[arg-type]
     noise = NOISE if surrogate.noisy else None
-    slope = jax.grad(lambda y: quantize(y, MEAN, INDEX, noise, surrogate)[0].sum())(Y)
+    slope = jax.grad(lambda y: rounding_of(surrogate)(y, MEAN, INDEX, noise)[0].sum())(Y)
     assert np.isfinite(slope).all() and np.isfinite(run(kind)[2]).all()
     if kind != "soft":
         np.testing.assert_array_equal(slope, np.ones(500))
@@ -68,10 +68,10 @@ def test_values_follow_the_latent_and_gradients_are_finite(kind: str):
 def test_the_gradient_of_the_rounded_rate_is_the_mean_of_the_noisy_one():
     """Averaged over noise; the limit on slopes and the floor of probabilities do not matter at these scales."""
     index = jnp.full(500, 30.0)
-    rounded = jax.grad(lambda y: quantize(y, MEAN, index, None, Surrogate())[1].sum())(Y)
+    rounded = jax.grad(lambda y: rounding_of(Surrogate())(y, MEAN, index, None)[1].sum())(Y)
     noises = np.linspace(-0.5, 0.5, 400, endpoint=False) + 1 / 800
     noisy = jax.vmap(
-        lambda u: jax.grad(lambda y: quantize(y, MEAN, index, jnp.full(500, u), Surrogate("noise"))[1].sum())(Y)
+        lambda u: jax.grad(lambda y: rounding_of(Surrogate("noise"))(y, MEAN, index, jnp.full(500, u))[1].sum())(Y)
     )(jnp.asarray(noises, jnp.float32)).mean(axis=0)
     np.testing.assert_allclose(rounded, noisy, atol=0.02)
 
