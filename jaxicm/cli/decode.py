@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from jaxicm.cli.options import DecoderOption
+from jaxicm.cli.options import DecoderOption, JobsOption
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,7 @@ def decode(
     ] = None,
     decoder: DecoderOption = None,
     no_clobber: Annotated[bool, typer.Option("--no-clobber", "-n", help="Skip outputs that exist.")] = False,
+    jobs_at_once: JobsOption = None,
 ) -> None:
     """Decode compressed files to pictures.
 
@@ -40,7 +41,7 @@ def decode(
     Files of `jaxicm video encode` become clips, .y4m or .mkv, without further loss.
     """
     from jaxicm.cli.encode import FILE_SUFFIX
-    from jaxicm.cli.jobs import Job, plan_jobs, run_jobs
+    from jaxicm.cli.jobs import Job, plan_jobs, run_jobs, workers_for
     from jaxicm.cli.terminal import Terminal
     from jaxicm.cli.video import decode_to_clip
     from jaxicm.errors import OptionError
@@ -69,7 +70,7 @@ def decode(
             terminal.note(f"{job.target}: {formats[job]} loses quality once more; PNG keeps what was decoded")
         return f"{job.target}: {pixels.shape[1]}x{pixels.shape[0]}, {seconds:.2f} s"
 
-    run_jobs(jobs, work, verb="decoding", no_clobber=no_clobber)
+    run_jobs(jobs, work, verb="decoding", no_clobber=no_clobber, workers=1 if clips else workers_for(jobs_at_once))
 
 
 def holds_clip(data: bytes, target: str, as_clip: bool) -> bool:

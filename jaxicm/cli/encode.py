@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from jaxicm.cli.options import DecoderOption, TuneOption
+from jaxicm.cli.options import DecoderOption, JobsOption, TuneOption
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,6 +119,7 @@ def encode(
         typer.Option("--background", help=f"Colour behind transparent pictures (default {DEFAULT_BACKGROUND})."),
     ] = None,
     no_clobber: Annotated[bool, typer.Option("--no-clobber", "-n", help="Skip outputs that exist.")] = False,
+    jobs_at_once: JobsOption = None,
 ) -> None:
     """Compress pictures to small files.
 
@@ -140,7 +141,7 @@ def encode(
     several filters each block has; whatever does not pay is left out. Filters for machines (--for machine) are chosen
     by task networks (JAXICM_TASKS).
     """
-    from jaxicm.cli.jobs import plan_jobs, run_jobs
+    from jaxicm.cli.jobs import plan_jobs, run_jobs, workers_for
     from jaxicm.cli.model_kind import wants_lossless
     from jaxicm.cli.stages import choose_effort
     from jaxicm.cli.values import choose_target, parse_colour, parse_tune
@@ -197,7 +198,10 @@ def encode(
         target, colour = choose_target(quality, bpp, size, psnr), parse_colour(background or DEFAULT_BACKGROUND)
         work = _lossy_work(chosen, decoder, target, colour, verify, options)
     jobs = plan_jobs(paths, out_dir, reads=PICTURE_SUFFIXES, writes={FILE_SUFFIX}, what="picture", suffix=FILE_SUFFIX)
-    run_jobs(jobs, work, verb="encoding", no_clobber=no_clobber)
+    # What looks for the best file keeps all processors busy by itself.
+    alone = bool(effort or stages or codec)
+    workers = workers_for(jobs_at_once or (1 if alone else None))
+    run_jobs(jobs, work, verb="encoding", no_clobber=no_clobber, workers=workers)
 
 
 def _for_machines(objective: str | None, *, adapts: bool) -> tuple[str, str | None]:

@@ -5,14 +5,19 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import typer
 
 from jaxicm.cli.terminal import Terminal
 from jaxicm.errors import InputError, JaxicmError, OptionError, OutputError
 from jaxicm.media.files import find_files, source_name
+
+T = TypeVar("T")
+MOST_WORKERS = 3
 
 
 @dataclass(frozen=True)
@@ -95,14 +100,17 @@ def _checked(job: Job) -> Job:
     return job
 
 
-def run_jobs(jobs: Sequence[Job], work: Callable[[Job, Terminal], str], *, verb: str, no_clobber: bool) -> None:
-    """Run all jobs, print one line for each and a progress bar where there are several.
+def run_jobs(
+    jobs: Sequence[Job], work: Callable[[Job, Terminal], str], *, verb: str, no_clobber: bool, workers: int = 1
+) -> None:
+    """Run all jobs, print one line for each in their order, and a progress bar where there are several.
 
     Args:
         jobs: what to do.
         work: does one job, writes its output, and returns the line to print.
         verb: shown by the progress bar.
         no_clobber: skip jobs whose output exists.
+        workers: jobs at a time, after the first one; `work` must bear to be called from several threads.
 
     Raises:
         JaxicmError: from the only job, or from writing (a full disk stops everything).
@@ -110,26 +118,57 @@ def run_jobs(jobs: Sequence[Job], work: Callable[[Job, Terminal], str], *, verb:
     """
     failures = 0
     with Terminal(results_to_stderr=any(job.target == "-" for job in jobs)) as terminal:
-        for job in terminal.track(jobs, verb, len(jobs)):
+
+        def attempt(job: Job) -> str | JaxicmError | None:
             if no_clobber and job.target != "-" and Path(job.target).exists():
                 terminal.note(f"{job.target} exists, skipped")
-                continue
+                return None
             try:
                 if job.into_folder:
                     make_folder(Path(job.target).parent)
                 with naming(source_name(job.source), job.target):
-                    line = work(job, terminal)
-                terminal.result(line)
+                    return work(job, terminal)
             except OutputError:
                 raise
             except JaxicmError as error:
+                return error
+
+        for outcome in terminal.track(_outcomes(jobs, attempt, workers), verb, len(jobs)):
+            if isinstance(outcome, str):
+                terminal.result(outcome)
+            elif outcome is not None:
                 if len(jobs) == 1:
-                    raise
+                    raise outcome
                 failures += 1
-                terminal.error(str(error))
+                terminal.error(str(outcome))
     if failures:
         print(f"jaxicm: error: {failures} of {len(jobs)} failed", file=sys.stderr)
         raise typer.Exit(2)
+
+
+def _outcomes(jobs: Sequence[Job], attempt: Callable[[Job], T], workers: int) -> Iterator[T]:
+    """Yield what comes of the jobs in their order; up to the first line, which takes loading and compiling, alone."""
+    left = iter(jobs)
+    for job in left:
+        outcome = attempt(job)
+        yield outcome
+        if workers > 1 and isinstance(outcome, str):
+            break
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            yield from pool.map(attempt, left)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def workers_for(asked: int | None) -> int:
+    """Return how many pictures to code at a time: as asked, or as many as there are processors, up to `MOST_WORKERS`.
+
+    While the host codes the symbols of one picture the networks work on another. More of them take more memory than
+    they save time.
+    """
+    return asked or min(MOST_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
 
 
 @contextlib.contextmanager

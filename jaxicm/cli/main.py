@@ -21,6 +21,7 @@ from jaxicm.cli.evaluation import evaluate
 from jaxicm.cli.freeze import freeze
 from jaxicm.cli.info import info
 from jaxicm.cli.models import models
+from jaxicm.cli.progress import progress
 from jaxicm.cli.report import report
 from jaxicm.cli.train import train
 from jaxicm.cli.video import app as video
@@ -52,6 +53,7 @@ app.command("models")(models)
 app.command("demo")(demo)
 app.add_typer(dataset, name="dataset")
 app.command("train")(train)
+app.command("progress")(progress)
 app.command("ablate")(ablate)
 app.command("freeze")(freeze)
 app.command("eval")(evaluate)

@@ -14,6 +14,15 @@ DecoderOption = Annotated[
         help="For whom the picture is decoded, where the weights have a decoder of their own for that viewer.",
     ),
 ]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        min=1,
+        help="Files at a time, where there are several (default: one a processor, at most 3; 1 with --effort).",
+    ),
+]
 TuneOption = Annotated[
     str | None,
     typer.Option(

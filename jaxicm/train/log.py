@@ -102,3 +102,24 @@ def read_log(run: Path, kind: str | None = None) -> list[dict[str, Any]]:
         if kind is None or event["event"] == kind:
             events.append(event)
     return events
+
+
+def read_validations(run: Path) -> list[dict[str, Any]]:
+    """Read what the validations of a run found.
+
+    Args:
+      run: folder of the run.
+
+    Returns:
+      The events of validation in their order, each with "hours" that all processes of the run had taken till then.
+    """
+    found, before, now = [], 0.0, 0.0
+    for event in read_log(run):
+        if event["event"] == "start":
+            before, now = before + now, 0.0
+        now = max(now, event.get("time_s", 0.0))
+        if event["event"] == "validation":
+            found.append(
+                {key: value for key, value in event.items() if key != "event"} | {"hours": (before + now) / 3600}
+            )
+    return found

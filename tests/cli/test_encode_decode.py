@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from jaxicm.errors import OutputError
+from jaxicm.media import files as files_on_disk
 from jaxicm.media.pictures import read_picture, write_picture
 
 
@@ -167,3 +169,40 @@ def test_models_lists_the_zoo(run, fake_codec):
         assert word in text
     assert "lossless_fast" in text
     assert json.loads(run("models", "--json").out)[0]["digest"] == fake_codec.info.digest
+
+
+def test_several_at_a_time_make_the_same_files_and_lines_in_the_same_order(run, tmp_path, pixels):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(7):
+        write_picture(folder / f"{number}.png", np.roll(pixels, number, axis=0))
+    (folder / "3.png").write_bytes(b"no picture")
+    seen = []
+    for jobs in (1, 3):
+        done = run("encode", folder, tmp_path / f"out{jobs}", "-j", jobs)
+        assert done.code == 2 and done.err.splitlines()[-1] == "jaxicm: error: 1 of 7 failed"
+        files = sorted((tmp_path / f"out{jobs}").iterdir())
+        seen.append(
+            ([line.split(":")[0][-6:] for line in done.out.splitlines()], [file.read_bytes() for file in files])
+        )
+    assert seen[0] == seen[1] and len(seen[0][1]) == 6
+    for jobs in (1, 3):
+        assert run("decode", tmp_path / "out3", tmp_path / f"back{jobs}", "-j", jobs).code == 0
+    for number in (0, 1, 2, 4, 5, 6):
+        one, three = (read_picture(tmp_path / f"back{jobs}" / f"{number}.png").pixels for jobs in (1, 3))
+        np.testing.assert_array_equal(one, three)
+
+
+def test_a_full_disk_stops_all_of_several(run, tmp_path, pixels, monkeypatch):
+    for number in range(9):
+        write_picture(tmp_path / f"{number}.png", pixels)
+    written = []
+
+    def write(path, data):
+        written.append(path)
+        if len(written) > 1:
+            raise OutputError(f"{path}: no space is left")
+
+    monkeypatch.setattr(files_on_disk, "write_bytes", write)
+    done = run("encode", *sorted(tmp_path.glob("*.png")), tmp_path / "out/", "-j", 2)
+    assert done.code == 2 and "no space is left" in done.err and len(written) < 9

@@ -1,5 +1,6 @@
-"""`jaxicm demo`, `train` and `freeze` parse and call; their work is tested elsewhere."""
+"""`jaxicm demo`, `train` and `freeze` parse and call, their work is tested elsewhere; `progress` reads logs."""
 
+import json
 import sys
 import types
 
@@ -83,3 +84,34 @@ def test_freeze_passes_its_arguments_on(run, tmp_path, monkeypatch):
 def test_a_grey_picture_has_a_demo_too(run, tmp_path, pixels, in_process):
     write_picture(tmp_path / "a.png", np.ascontiguousarray(pixels[..., 0]))
     assert run("demo", tmp_path / "a.png", "--out", tmp_path / "demo").code == 0
+
+
+def _write_log(folder, events):
+    folder.mkdir(exist_ok=True)
+    (folder / "log.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+
+
+def _validation(step, share, **more):
+    bpp = [share * rate for rate in (0.25, 0.5, 1.0, 2.0)]
+    return {"event": "validation", "step": step, "loss": share, "bpp": bpp, "psnr": [28.0, 31.0, 34.0, 38.0], **more}
+
+
+def test_progress_tells_hours_over_all_processes_and_bd_rates(run, tmp_path):
+    first, second = tmp_path / "first", tmp_path / "second"
+    start, hour = {"event": "start", "step": 0}, {"event": "train", "step": 1, "time_s": 3600.0}
+    _write_log(first, [start, _validation(0, 2.0), hour, _validation(1, 1.25), start, hour, _validation(2, 1.0)])
+    _write_log(second, [start, hour, {"event": "validation", "step": 7, "loss": 3.5}])
+    done = run("progress", first, second, "--json", tmp_path / "all.json")
+    assert done.code == 0 and "+25.0" in done.out and "3.5000" in done.out
+    rows = json.loads((tmp_path / "all.json").read_text())
+    assert [row["hours"] for row in rows] == [0.0, 1.0, 2.0, 1.0]
+    np.testing.assert_allclose([row["bd_rate"] for row in rows[:3]], [100.0, 25.0, 0.0], atol=1e-3)
+    assert rows[3]["bd_rate"] is None
+    run("progress", first, "--anchor", first, "--json", tmp_path / "same.json")
+    assert json.loads((tmp_path / "same.json").read_text()) == rows[:3]
+
+
+def test_progress_of_a_run_without_validations_is_an_error(run, tmp_path):
+    _write_log(tmp_path, [{"event": "start", "step": 0}])
+    done = run("progress", tmp_path)
+    assert done.code == 2 and "holds no validation" in done.err

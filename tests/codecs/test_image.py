@@ -1,6 +1,7 @@
 """The picture codec with tiny weights: every class of size, options, sections, verification."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -217,3 +218,18 @@ def test_targets_are_those_of_the_picture_that_is_shown(tiny_codec, photograph):
 def test_a_scale_that_is_none_is_refused(tiny_codec, photograph, scale):
     with pytest.raises(OptionError, match="scale must be a whole number of per cent from 1 to 100"):
         tiny_codec.encode(photograph(20, 20), scale=scale)
+
+
+def test_a_codec_serves_several_threads(tiny_codec, photograph):
+    pictures = [photograph(60 + 31 * number, 250 - 17 * number) for number in range(6)]
+
+    def there_and_back(number: int) -> tuple[bytes, np.ndarray]:
+        data = tiny_codec.encode(pictures[number], quality=20 + 9 * number)
+        return data, tiny_codec.decode(data)
+
+    alone = [there_and_back(number) for number in range(6)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(there_and_back, [*range(6)] * 2))
+    for (data, image), (expected, shown) in zip(together, alone * 2, strict=True):
+        assert data == expected
+        np.testing.assert_array_equal(image, shown)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxicm.entropy import progressive_coder
 from jaxicm.entropy.progressive import SLOTS, ProgressiveConfig
 from jaxicm.entropy.progressive_frozen import FrozenProgressive
 from jaxicm.errors import ConfigError, ExactnessError
@@ -67,6 +68,20 @@ def test_a_prediction_does_not_depend_on_what_is_decoded_later(frozen):
             np.testing.assert_array_equal(predictions[0][k], predictions[1][k])
         rest = range(change + 1, frozen.config.steps)
         assert not rest or any((predictions[0][k][0] != predictions[1][k][0]).any() for k in rest), change
+
+
+def test_chunks_of_an_accelerator_give_the_same_predictions(frozen, monkeypatch):
+    def predictions() -> list[np.ndarray]:
+        rng, seen = np.random.default_rng(5), []
+        for step in frozen.coder(640, 50, 45):
+            seen += [part.copy() for part in step.predict()]
+            step.fill(rng.integers(-4, 5, len(seen[-1])).astype(np.int32))
+        return seen
+
+    here = predictions()
+    monkeypatch.setattr(progressive_coder, "CHUNKS", {"cpu": progressive_coder.ACCELERATOR_CHUNKS})
+    for mine, other in zip(here, predictions(), strict=True):
+        np.testing.assert_array_equal(mine, other)
 
 
 def test_a_symbol_of_any_size_gives_a_value_in_range(frozen):
