@@ -1,14 +1,17 @@
-"""`jaxicm bench`: speed, memory and start, measured here; `jaxicm bench train` stands in a file of its own."""
+"""`jaxicm bench`: speed, memory and start, measured here; its subcommands stand in files of their own."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from jaxicm.cli.bench_devices import bench_devices, bench_throughput
 from jaxicm.cli.bench_train import bench_train
 
 app = typer.Typer(rich_markup_mode=None)
 app.command("train")(bench_train)
+app.command("devices")(bench_devices)
+app.command("throughput")(bench_throughput)
 
 
 @app.callback(invoke_without_command=True)
@@ -33,7 +36,8 @@ def bench(
     compile time and the number of compilations. Medians after a warm-up; the picture is cut, or mirrored at its edges,
     to each size. Nothing else should run meanwhile; if something does, the report says so.
 
-    `jaxicm bench train` measures training.
+    `jaxicm bench train` measures training, `throughput` several pictures at a time; `devices` checks that files decode
+    to the same symbols elsewhere.
     """
     if context.invoked_subcommand is not None:
         return
@@ -44,14 +48,14 @@ def bench(
     from jaxicm.cli.bench_report import print_parts, print_summary, print_whole_codec
     from jaxicm.cli.demo import sample_picture
     from jaxicm.cli.model_kind import refuse_lossless
-    from jaxicm.cli.values import choose_target
+    from jaxicm.cli.values import choose_target, parse_batches, parse_shape
     from jaxicm.media.files import atomic_write
     from jaxicm.media.pictures import read_picture
 
     choose_target(quality, None, None, None)
     refuse_lossless(model, "jaxicm bench")
     height, width = parse_shape(size)
-    batches = None if batch is None else parse_batches(batch)
+    batches = None if batch is None else parse_batches(batch, "--batch")
     pixels = read_picture(picture if picture is not None else sample_picture()).pixels
     # Second processes share the device: neither may take all its memory at its start.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -82,42 +86,3 @@ def bench(
     print_parts(found["parts"], found["machine"]["platform"] == "cpu")
     if json_file is not None:
         atomic_write(json_file, json.dumps(found, indent=1).encode())
-
-
-def parse_shape(text: str) -> tuple[int, int]:
-    """Parse width x height, each from 1 to 16384.
-
-    Returns:
-        Height and width.
-
-    Raises:
-        OptionError: something else.
-    """
-    import re
-
-    from jaxicm.errors import OptionError
-
-    match = re.fullmatch(r"\s*(\d{1,5})\s*[xX]\s*(\d{1,5})\s*", text)
-    if match is None or not all(1 <= int(side) <= 16384 for side in match.groups()):
-        raise OptionError(f"--size {text!r} is not a size in pixels; write width x height, for instance 768x512")
-    return int(match[2]), int(match[1])
-
-
-def parse_batches(text: str) -> list[int]:
-    """Parse numbers separated by commas, each from 1 to 4096.
-
-    Returns:
-        The numbers, rising.
-
-    Raises:
-        OptionError: something else.
-    """
-    from jaxicm.errors import OptionError
-
-    try:
-        batches = sorted({int(part) for part in text.split(",") if part.strip()})
-    except ValueError:
-        batches = []
-    if not batches or not 1 <= batches[0] <= batches[-1] <= 4096:
-        raise OptionError(f"--batch {text!r} is not a list of numbers from 1 to 4096; write for instance 1,2,4,8")
-    return batches

@@ -28,7 +28,7 @@ def progress(
     from jaxicm.media.files import atomic_write
     from jaxicm.train.log import LOG_FILE, read_validations
 
-    found = {run: read_validations(run) for run in dict.fromkeys([*runs, *([] if anchor is None else [anchor])])}
+    found = {run: read_validations(run) for run in (*runs, *([] if anchor is None else [anchor]))}
     for run, validations in found.items():
         if not validations:
             raise InputError(f"{run}: {LOG_FILE} holds no validation; give the folder of a run that had `validation`")

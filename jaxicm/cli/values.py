@@ -175,3 +175,40 @@ def choose_target(quality: float | None, bpp: float | None, size: str | None, ps
     if psnr is not None:
         return {"psnr": psnr}
     return {"quality": DEFAULT_QUALITY if quality is None else quality}
+
+
+def parse_shape(text: str) -> tuple[int, int]:
+    """Parse width x height, each from 1 to 16384.
+
+    Returns:
+        Height and width.
+
+    Raises:
+        OptionError: something else.
+    """
+    match = re.fullmatch(r"\s*(\d{1,5})\s*[xX]\s*(\d{1,5})\s*", text)
+    if match is None or not all(1 <= int(side) <= 16384 for side in match.groups()):
+        raise OptionError(f"--size {text!r} is not a size in pixels; write width x height, for instance 768x512")
+    return int(match[2]), int(match[1])
+
+
+def parse_batches(text: str, option: str) -> list[int]:
+    """Parse whole numbers separated by commas, each from 1 to 4096.
+
+    Args:
+        text: the numbers.
+        option: named in errors.
+
+    Returns:
+        The numbers, rising.
+
+    Raises:
+        OptionError: something else.
+    """
+    try:
+        batches = sorted({int(part) for part in text.split(",") if part.strip()})
+    except ValueError:
+        batches = []
+    if not batches or not 1 <= batches[0] <= batches[-1] <= 4096:
+        raise OptionError(f"{option} {text!r} is not a list of numbers from 1 to 4096; write for instance 1,2,4,8")
+    return batches

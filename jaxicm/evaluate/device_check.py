@@ -1,0 +1,198 @@
+"""Whether files that are written on one device hold the same symbols on another: coded here and in a second process.
+
+The second process runs on the platform that it is told, a CPU by default. Each side encodes all pictures and decodes
+what the other one wrote; what the encoder put into a file is compared with what the other side finds in it, symbol by
+symbol, and so are the pixels that both show, which may differ by a level.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from jaxicm.codecs.image import ImageCodec
+from jaxicm.errors import FileFormatError, JaxicmError
+from jaxicm.media.pictures import read_picture
+
+T = TypeVar("T")
+_JOB, _HERE, _THERE = "job.json", "here", "there"
+
+
+@dataclass(frozen=True)
+class DeviceCheck:
+    """What to code, and where.
+
+    Attributes:
+        model: name of lossy weights, or their file.
+        pictures: paths.
+        qualities: 1 to 100.
+        platform: of the second process, as `JAX_PLATFORMS` names it.
+        flags: of its compiler, `XLA_FLAGS`, in place of this process's; none leaves them.
+        workers: pictures coded at a time.
+    """
+
+    model: str
+    pictures: Sequence[str]
+    qualities: Sequence[float]
+    platform: str = "cpu"
+    flags: str = ""
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Direction:
+    """What became of the files that one side wrote.
+
+    Attributes:
+        writer, reader: devices.
+        files: how many.
+        symbols: in all of them.
+        differing: symbols that the reader found to be others; all of a file that it could not decode.
+        pixels_off: samples that both show differently.
+        largest: difference of a sample, in levels.
+    """
+
+    writer: str
+    reader: str
+    files: int
+    symbols: int
+    differing: int
+    pixels_off: int
+    largest: int
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Symbols `[h, w, C]` and the picture that a side shows of a file; both empty where it could not be decoded."""
+
+    symbols: np.ndarray
+    image: np.ndarray
+
+    def save(self, path: Path) -> None:
+        np.savez(path, symbols=self.symbols, image=self.image)
+
+    @classmethod
+    def load(cls, path: Path) -> "_Seen":
+        with np.load(path) as arrays:
+            return cls(arrays["symbols"], arrays["image"])
+
+
+def check_devices(check: DeviceCheck) -> list[Direction]:
+    """Code pictures on this process's device and on another, and compare.
+
+    Args:
+        check: what to code.
+
+    Returns:
+        What was written here and read there, and the other way round.
+
+    Raises:
+        JaxicmError: the second process failed; the message holds what it printed.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / _JOB).write_text(json.dumps(asdict(check)))
+        codec, here = _load(check), folder / _HERE
+        _write(codec, check, here)
+        settings = {"JAX_PLATFORMS": check.platform} | ({"XLA_FLAGS": check.flags} if check.flags else {})
+        command = [sys.executable, "-m", "jaxicm.evaluate.device_check", name]
+        done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            last = " ".join(done.stderr.strip().splitlines()[-1:])
+            raise JaxicmError(
+                f"coding in a second process on {check.platform!r} failed; is there such a device? {last}"
+            )
+        there = folder / _THERE
+        _read(codec, check, there)
+        devices = _device(), done.stdout.splitlines()[-1]
+        return [_compare(here, *devices), _compare(there, *reversed(devices))]
+
+
+def _load(check: DeviceCheck) -> ImageCodec:
+    import jaxicm
+
+    return cast(ImageCodec, jaxicm.load(check.model))
+
+
+def _device() -> str:
+    import jax
+
+    return f"{jax.devices()[0].platform} ({jax.devices()[0].device_kind})"
+
+
+def _write(codec: ImageCodec, check: DeviceCheck, folder: Path) -> None:
+    """Encode all pictures at all qualities; beside each file is what the encoder sees of it."""
+    folder.mkdir()
+
+    def write(task: tuple[int, str, float]) -> None:
+        number, picture, quality = task
+        made = codec.encode_detail(read_picture(picture).pixels, quality=quality, plain=False)
+        (folder / f"{number}.jicm").write_bytes(made.data)
+        _Seen(made.values_q4, codec.decode(made.data)).save(folder / f"{number}.written.npz")
+
+    tasks = [(picture, quality) for picture in check.pictures for quality in check.qualities]
+    _each(check, write, [(number, *task) for number, task in enumerate(tasks)])
+
+
+def _read(codec: ImageCodec, check: DeviceCheck, folder: Path) -> None:
+    """Decode all files of a folder; beside each goes what is found in it."""
+
+    def read(path: Path) -> None:
+        try:
+            found = codec.decode_detail(path.read_bytes())
+            seen = _Seen(found.values_q4, found.image)
+        except FileFormatError:
+            seen = _Seen(np.zeros(0, np.int16), np.zeros(0, np.uint8))
+        seen.save(path.with_suffix(".read.npz"))
+
+    _each(check, read, sorted(folder.glob("*.jicm")))
+
+
+def _each(check: DeviceCheck, work: Callable[[T], None], items: Sequence[T]) -> None:
+    with ThreadPoolExecutor(check.workers) as pool:
+        list(pool.map(work, items))
+
+
+def _compare(folder: Path, writer: str, reader: str) -> Direction:
+    found = Direction(writer, reader, 0, 0, 0, 0, 0)
+    for path in folder.glob("*.jicm"):
+        written, read = (_Seen.load(path.with_suffix(suffix)) for suffix in (".written.npz", ".read.npz"))
+        symbols, pixels = written.symbols.size, written.image.size
+        differing, off, largest = symbols, pixels, 255
+        if read.symbols.shape == written.symbols.shape:
+            differing = int((read.symbols != written.symbols).sum())
+            difference = np.abs(read.image.astype(np.int16) - written.image)
+            off, largest = int((difference > 0).sum()), int(difference.max())
+        found = Direction(
+            writer,
+            reader,
+            found.files + 1,
+            found.symbols + symbols,
+            found.differing + differing,
+            found.pixels_off + off,
+            max(found.largest, largest),
+        )
+    return found
+
+
+def _second(folder: Path) -> None:
+    """Do the part of the second process and print the device."""
+    fields: dict[str, Any] = json.loads((folder / _JOB).read_text())
+    check = DeviceCheck(**fields)
+    codec = _load(check)
+    for step in (partial(_read, folder=folder / _HERE), partial(_write, folder=folder / _THERE)):
+        step(codec, check)
+    print(_device())
+
+
+if __name__ == "__main__":
+    _second(Path(sys.argv[1]))
