@@ -18,7 +18,7 @@ import typer.main
 from jaxicm.cli.main import app
 
 ROOT = Path(__file__).parents[1]
-RECIPES = ("train_tpu_pod.sh", "train_slurm.sh", "train_hosts.sh")
+RECIPES = ("train_tpu_pod.sh", "train_slurm.sh", "train_hosts.sh", "train_rented.sh")
 WORDS = ["configs/image_fast.py", "--data", "/shared/my photos", "batch=256", "trained_on=it's $HOME"]
 RECORD = """#!/usr/bin/env python3
 import json, os, sys
@@ -287,3 +287,24 @@ def test_a_host_that_fails_stops_the_others(stage: Stage):
     assert code == 3
     assert "exit code 3" in said
     assert json.loads((stage.run / "log.jsonl").read_text())["reason"] == "SIGTERM"
+
+
+def test_rented_minutes_train_freeze_and_check(stage: Stage):
+    python = str(stage.folder / "bin/python3")
+    for again in (False, True):
+        stage.record.unlink(missing_ok=True)
+        code, said = stage.call("train_rented.sh", *WORDS, TRAIN_S="60", CHECK="/my pictures", PYTHON=python)
+        assert code == 0, said
+        calls = [words[2:] for words in stage.calls("python3")]
+        assert [words[0] for words in calls] == ["train", "freeze", "progress", *["bench"] * 5]
+        options = options_of(calls[0])
+        assert options["overrides"] == [*WORDS[3:], "duration_s=60"]
+        assert (options["resident"], options["resume"], str(options["out"])) == (True, again, str(stage.run))
+        bench = typer.main.get_command(app).commands["bench"]  # type: ignore[attr-defined]
+        for words in calls[3:]:
+            found = bench.commands[words[1]].make_context(words[1], words[2:]).params
+            weights = found.get("models", found.get("model"))
+            assert weights == f"{stage.run}/weights.safetensors"
+            assert list(map(str, found.get("pictures", ["/my pictures"]))) == ["/my pictures"]
+        stage.run.mkdir(exist_ok=True)
+        (stage.run / "config.json").write_text("{}")

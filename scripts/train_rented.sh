@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# Spend rented minutes of one accelerator: train for a number of seconds, freeze, print the curve, and check on it what
+# no other machine can tell.
+#
+#   RUN=runs/base TRAIN_S=540 CHECK=kodak bash scripts/train_rented.sh configs/image_base.py --data photos/ \
+#     init=jaxicm/codecs/weights_released/base.safetensors
+#
+# The words are those of `jaxicm train`; --out, --resident and duration_s are added, and the schedule ends with the
+# seconds. RUN gets the checkpoints and weights.safetensors, and where CHECK names pictures or a folder, devices-*.json:
+# whether a CPU decodes what the accelerator wrote and the other way round, at float32 and bfloat16, one picture at a
+# time and eight; and throughput.json, pictures of 1920x1080 a second. Where RUN holds a run already, it goes on.
+set -euo pipefail
+if [ $# -lt 1 ] || [ -z "${RUN:-}" ] || [ -z "${TRAIN_S:-}" ]; then
+  echo "usage: RUN=FOLDER TRAIN_S=SECONDS [CHECK=PICTURES] bash scripts/train_rented.sh CONFIG [WORDS OF jaxicm train]" >&2
+  exit 2
+fi
+python=${PYTHON:-python3}
+if [ -x .venv/bin/python ] && [ -z "${PYTHON:-}" ]; then python=.venv/bin/python; fi
+jaxicm() { "$python" -m jaxicm.cli "$@"; }
+# Trying out variants of some hundred small products takes minutes, which their speed does not bring back.
+export XLA_FLAGS="${XLA_FLAGS:-} --xla_gpu_autotune_level=0"
+resume=()
+if [ -e "$RUN/config.json" ]; then resume=(--resume); fi
+jaxicm train "$@" --out "$RUN" --resident "${resume[@]}" "duration_s=$TRAIN_S"
+JAX_PLATFORMS=cpu jaxicm freeze "$RUN" "$RUN/weights.safetensors"
+JAX_PLATFORMS=cpu jaxicm progress "$RUN" || echo "the run had no validation, so that there is no curve"
+[ -n "${CHECK:-}" ] || exit 0
+for precision in float32 bfloat16; do
+  for pictures in 1 8; do
+    jaxicm bench devices "$CHECK" --model "$RUN/weights.safetensors" --precision "$precision" --jobs "$pictures" \
+      --json "$RUN/devices-$precision-$pictures.json"
+  done
+done
+jaxicm bench throughput --model "$RUN/weights.safetensors" --json "$RUN/throughput.json"
