@@ -13,6 +13,7 @@ import typer
 from jaxicm import __version__
 from jaxicm.cli.ablate import ablate
 from jaxicm.cli.bench import app as bench
+from jaxicm.cli.calibrate import calibrate
 from jaxicm.cli.dataset import app as dataset
 from jaxicm.cli.decode import decode
 from jaxicm.cli.demo import demo
@@ -56,6 +57,7 @@ app.command("train")(train)
 app.command("progress")(progress)
 app.command("ablate")(ablate)
 app.command("freeze")(freeze)
+app.command("calibrate")(calibrate)
 app.command("eval")(evaluate)
 app.add_typer(bench, name="bench")
 app.command("report")(report)

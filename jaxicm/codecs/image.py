@@ -26,7 +26,7 @@ from jaxicm.codecs.image_file import (
     to_grey,
 )
 from jaxicm.codecs.image_result import NO_VALUES, DecodeResult, EncodeResult
-from jaxicm.codecs.latent_coder import LatentCoder
+from jaxicm.codecs.latent_coder import LatentCoder, Quantized
 from jaxicm.codecs.plain import choose, plain_result
 from jaxicm.codecs.rate_target import search, search_adapted
 from jaxicm.codecs.transforms import Transforms
@@ -233,6 +233,12 @@ class ImageCodec:
             pixels = self._transforms.synthesize(values, header.quality_q4 / QUALITY_STEPS, size)
             image = resize(to_grey(pixels) if header.channels == 1 else pixels, *shown)
         return DecodeResult(image, watch.seconds, values)
+
+    def quantize(self, image: np.ndarray, quality: float) -> Quantized:
+        """Return the symbols with which a picture uint8 `[H, W, 3]` or `[H, W]` is coded at a quality."""
+        quality_q4 = round(quality * QUALITY_STEPS)
+        y = self._transforms.analyze(image, quality_q4 / QUALITY_STEPS)
+        return self._latents.quantize(y, quality_q4, (image.shape[0], image.shape[1]))
 
     def _bit_worth(self, quality: float, followed: str) -> float | None:
         """Return the squared error of a sample that a bit a pixel is worth; None for other distortions than MSE."""
