@@ -19,7 +19,7 @@ values on 21 pictures at qualities 10, 30, 50, 70, 90):
     step 10490    1.513     65 minutes
     Kodak, 24 pictures, real files: BD-rate +90.2 % over the published VTM curve
 
-Gone on with `--resume duration_s=8400`, the other core busy most of the time (the rate constant again up to step 28000):
+Gone on with `--resume duration_s=8400`, the other core busy most of the time (the rate constant up to step 28000):
 
     step 16000    1.501     step 24000    1.482     step 28000    1.472     step 40000    1.452
     step 41233    1.452     205 minutes in all
