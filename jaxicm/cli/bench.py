@@ -48,14 +48,14 @@ def bench(
     from jaxicm.cli.bench_report import print_parts, print_summary, print_whole_codec
     from jaxicm.cli.demo import sample_picture
     from jaxicm.cli.model_kind import refuse_lossless
-    from jaxicm.cli.values import choose_target, parse_batches, parse_shape
+    from jaxicm.cli.values import MOST_CALLS, choose_target, parse_counts, parse_shape
     from jaxicm.media.files import atomic_write
     from jaxicm.media.pictures import read_picture
 
     choose_target(quality, None, None, None)
     refuse_lossless(model, "jaxicm bench")
     height, width = parse_shape(size)
-    batches = None if batch is None else parse_batches(batch, "--batch")
+    batches = None if batch is None else parse_counts(batch, "--batch", MOST_CALLS)
     pixels = read_picture(picture if picture is not None else sample_picture()).pixels
     # Second processes share the device: neither may take all its memory at its start.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")

@@ -109,13 +109,13 @@ def bench_throughput(
     from jaxicm.cli.demo import sample_picture
     from jaxicm.cli.model_kind import refuse_lossless
     from jaxicm.cli.terminal import print_table
-    from jaxicm.cli.values import choose_target, parse_batches, parse_shape
+    from jaxicm.cli.values import MOST_CALLS, choose_target, parse_counts, parse_shape
     from jaxicm.media.files import atomic_write
     from jaxicm.media.pictures import read_picture
 
     choose_target(quality, None, None, None)
     refuse_lossless(model, "jaxicm bench throughput")
-    counts, (height, width) = parse_batches(at_once, "--at-once"), parse_shape(size)
+    counts, (height, width) = parse_counts(at_once, "--at-once", MOST_CALLS), parse_shape(size)
     pixels = read_picture(picture if picture is not None else sample_picture()).pixels
 
     import jaxicm

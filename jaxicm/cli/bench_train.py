@@ -50,9 +50,10 @@ def bench_train(
     import shlex
 
     from jaxicm.cli.bench_train_report import print_report
+    from jaxicm.cli.values import parse_counts
     from jaxicm.media.files import atomic_write
 
-    counts = None if devices is None else parse_counts(devices)
+    counts = None if devices is None else parse_counts(devices, "--devices", MOST_DEVICES)
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # so that the peak of the memory says something
     words = [*([config] if config else []), *(overrides or [])]
     command = ["jaxicm", "bench", "train", *words]
@@ -76,26 +77,6 @@ def bench_train(
     print_report(found)
     if json_file is not None:
         atomic_write(json_file, json.dumps(found, indent=1).encode())
-
-
-def parse_counts(text: str) -> list[int]:
-    """Parse numbers of devices separated by commas.
-
-    Returns:
-        The numbers, rising.
-
-    Raises:
-        OptionError: something else.
-    """
-    from jaxicm.errors import OptionError
-
-    try:
-        counts = sorted({int(part) for part in text.split(",") if part.strip()})
-    except ValueError:
-        counts = []
-    if not counts or not 1 <= counts[0] <= counts[-1] <= MOST_DEVICES:
-        raise OptionError(f"--devices {text!r} is not a list of numbers from 1 to {MOST_DEVICES}; write 1,2,4,8")
-    return counts
 
 
 def read_config(words: Sequence[str], data: Sequence[str]) -> "TrainConfig":

@@ -168,7 +168,9 @@ def workers_for(asked: int | None) -> int:
     While the host codes the symbols of one picture the networks work on another. More of them take more memory than
     they save time.
     """
-    return asked or min(MOST_WORKERS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    from jaxicm.evaluate.circumstances import usable_cpus
+
+    return asked or min(MOST_WORKERS, usable_cpus())
 
 
 @contextlib.contextmanager

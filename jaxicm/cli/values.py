@@ -10,6 +10,8 @@ from jaxicm.errors import OptionError
 _UNITS = {"": 1, "b": 1, "k": 1000, "kb": 1000, "m": 1000**2, "mb": 1000**2, "g": 1000**3, "gb": 1000**3}
 _UNITS |= {"kib": 1024, "mib": 1024**2, "gib": 1024**3}
 DEFAULT_QUALITY = 50.0
+MOST_CALLS = 4096
+"""Pictures or calls that a benchmark may join."""
 TUNES = {"psnr": "mse", "ms-ssim": "ms-ssim", "mixed": "mixed"}
 """Objectives of an adaptation as users write them, and as `ImageCodec.encode` takes them."""
 
@@ -192,12 +194,13 @@ def parse_shape(text: str) -> tuple[int, int]:
     return int(match[2]), int(match[1])
 
 
-def parse_batches(text: str, option: str) -> list[int]:
-    """Parse whole numbers separated by commas, each from 1 to 4096.
+def parse_counts(text: str, option: str, most: int) -> list[int]:
+    """Parse whole numbers separated by commas, each from 1 on.
 
     Args:
         text: the numbers.
         option: named in errors.
+        most: the largest that is allowed.
 
     Returns:
         The numbers, rising.
@@ -206,9 +209,9 @@ def parse_batches(text: str, option: str) -> list[int]:
         OptionError: something else.
     """
     try:
-        batches = sorted({int(part) for part in text.split(",") if part.strip()})
+        counts = sorted({int(part) for part in text.split(",") if part.strip()})
     except ValueError:
-        batches = []
-    if not batches or not 1 <= batches[0] <= batches[-1] <= 4096:
-        raise OptionError(f"{option} {text!r} is not a list of numbers from 1 to 4096; write for instance 1,2,4,8")
-    return batches
+        counts = []
+    if not counts or not 1 <= counts[0] <= counts[-1] <= most:
+        raise OptionError(f"{option} {text!r} is not a list of numbers from 1 to {most}; write 1,2,4,8")
+    return counts

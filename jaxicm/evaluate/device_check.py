@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -189,8 +188,8 @@ def _second(folder: Path) -> None:
     fields: dict[str, Any] = json.loads((folder / _JOB).read_text())
     check = DeviceCheck(**fields)
     codec = _load(check)
-    for step in (partial(_read, folder=folder / _HERE), partial(_write, folder=folder / _THERE)):
-        step(codec, check)
+    _read(codec, check, folder / _HERE)
+    _write(codec, check, folder / _THERE)
     print(_device())
 
 

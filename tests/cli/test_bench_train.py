@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from jaxicm.cli import bench_train
-from jaxicm.cli.bench_train import figures, parse_counts, read_config
+from jaxicm.cli.bench_train import MOST_DEVICES, figures, read_config
+from jaxicm.cli.values import parse_counts
 from jaxicm.errors import OptionError
 from jaxicm.evaluate import roofline
 from jaxicm.evaluate.bench_clock import Reading
@@ -180,10 +181,10 @@ def test_a_configuration_file_is_read_and_changed(tmp_path: Path):
 
 
 def test_numbers_of_devices_are_read():
-    assert parse_counts("8,1, 2,") == [1, 2, 8]
+    assert parse_counts("8,1, 2,", "--devices", MOST_DEVICES) == [1, 2, 8]
     for text in ("", "0", "a", "1;2", "5000", "1.5"):
         with pytest.raises(OptionError, match="write 1,2,4,8"):
-            parse_counts(text)
+            parse_counts(text, "--devices", MOST_DEVICES)
 
 
 def test_utilisation_counts_every_accelerator_but_a_cpu_once():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxicm.cli.main import main
-from jaxicm.cli.values import parse_batches, parse_shape
+from jaxicm.cli.values import MOST_CALLS, parse_counts, parse_shape
 from jaxicm.errors import JaxicmError, OptionError
 from jaxicm.evaluate import bench, bench_device, bench_picture, bench_process, roofline
 from jaxicm.evaluate.bench_coder import coder_speeds, message
@@ -169,13 +169,13 @@ def test_a_device_that_serves_one_process_costs_a_note_only(tiny_weights, small,
 def test_sizes_and_batches_are_read():
     assert parse_shape("768x512") == (512, 768)
     assert parse_shape(" 16384X1") == (1, 16384)
-    assert parse_batches("8,1, 2,", "--batch") == [1, 2, 8]
+    assert parse_counts("8,1, 2,", "--batch", MOST_CALLS) == [1, 2, 8]
     for text in ("768", "0x5", "5x20000", "axb", ""):
         with pytest.raises(OptionError, match="write width x height"):
             parse_shape(text)
     for text in ("", "0,1", "1;2", "5000", "1.5"):
         with pytest.raises(OptionError, match="list of numbers from 1 to 4096"):
-            parse_batches(text, "--batch")
+            parse_counts(text, "--batch", MOST_CALLS)
 
 
 def test_a_timing_is_the_median_and_what_no_part_counts_is_the_file():
