@@ -25,6 +25,7 @@ from jax import Array
 from jaxicm.entropy import context, gaussian
 from jaxicm.entropy.phases import PHASES, SIGNED_TAPS, SLOTS, TAPS, bank_of
 from jaxicm.entropy.progressive_network import FREE_BIAS_FRAC, HIDDEN, quantize_taps
+from jaxicm.entropy.progressive_parallel import code_latent_at_once
 from jaxicm.entropy.progressive_rate import Head, Options, SlotLayers, code_latent
 from jaxicm.entropy.surrogate import ROUNDED, Surrogate, rounding_of
 from jaxicm.errors import ConfigError
@@ -195,6 +196,8 @@ class Progressive(nn.Module):
             if surrogate.sample_phases:
                 pick = jax.random.randint(pick_key, (), 0, len(PHASES))
         rounding, options = rounding_of(surrogate), Options(remat=self.remat)
+        if surrogate.passes:
+            return code_latent_at_once(self.layers(position), y, rounding, passes=surrogate.passes, noise=noise)
         return code_latent(self.layers(position), y, rounding, noise=noise, pick=pick, options=options)
 
 

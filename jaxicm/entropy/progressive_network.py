@@ -67,7 +67,21 @@ def linear_terms(
         mean += context.expand(tap) * taps_mu[number]
     for number, tap in enumerate(magnitude):
         log_scale += tap * taps_log[number]
-    mean, log_scale = mean * 0.25, log_scale * 2.0**-context.FEATURE.frac
+    return rounded_terms(mean * 0.25, log_scale * 2.0**-context.FEATURE.frac)
+
+
+def stacked_linear_terms(taps: Array, taps_mu: Array, taps_log: Array) -> tuple[Array, Array]:
+    """Compute `linear_terms` of one array of all taps `[..., SIGNED_TAPS + TAPS, C]`, the signed ones first.
+
+    The gradient of all taps is one reduction, where an accelerator would run one for each.
+    """
+    mean = jnp.sum(context.expand(taps[..., :SIGNED_TAPS, :]) * taps_mu, axis=-2)
+    log_scale = jnp.sum(taps[..., SIGNED_TAPS:, :] * taps_log, axis=-2)
+    return rounded_terms(mean * 0.25, log_scale * 2.0**-context.FEATURE.frac)
+
+
+def rounded_terms(mean: Array, log_scale: Array) -> tuple[Array, Array]:
+    """Round a mean in steps to the unit of means, and a logarithm of a scale to an index of the table."""
     return exact.requantize(mean, MEAN), floor_ste(log_scale * gaussian.SCALES_PER_NAT + 0.5)
 
 
@@ -84,8 +98,7 @@ def head(features: Array, centre: Array, u: Array, bu: Array, o: Array, bo: Arra
     """
     h = exact.requantize(exact.dot(jnp.concatenate([features, centre], axis=-1), u) + bu, HIDDEN)
     out = exact.dot(h, o) + bo
-    mean, log_scale = jnp.split(out, 2, axis=-1)
-    return exact.requantize(mean, MEAN), floor_ste(log_scale * gaussian.SCALES_PER_NAT + 0.5)
+    return rounded_terms(*jnp.split(out, 2, axis=-1))
 
 
 def join(network: tuple[Array, Array], linear: tuple[Array, Array]) -> tuple[Array, Array]:

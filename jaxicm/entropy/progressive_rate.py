@@ -96,11 +96,11 @@ def code_latent(
     Returns:
       Values `[B, h, w, C]` that the synthesis sees, and bits `[B]`.
     """
-    targets, noises, insides = _by_slot(y), _by_slot(noise), _by_slot(inside)
+    targets, noises, insides = by_slot(y), by_slot(noise), by_slot(inside)
     known_as = (lambda value: value) if options.context_gradient else jax.lax.stop_gradient
 
     def evaluate(target: Array, known: _Parts, number: int, phase: Phase) -> tuple[Array, Array]:
-        neighbours = _neighbours({position: known_as(value) for position, value in known.items()}, phase)
+        neighbours = neighbours_of({position: known_as(value) for position, value in known.items()}, phase)
         return _code_slot(layers[number], target, neighbours, rounding, noises[number], insides[number], known_as)
 
     coarse, bits = _code_slot(layers[0], targets[0], None, rounding, noises[0], insides[0], known_as)
@@ -115,17 +115,17 @@ def code_latent(
             value, more = code(targets[number], known)
             known = {**known, phase.position: value}
             bits, number = bits + more, number + 1
-        coarse = _interleave(known)
+        coarse = interleave(known)
     return coarse, bits
 
 
-def _by_slot(grid: Array | None) -> list[Any]:
+def by_slot(grid: Array | None) -> list[Any]:
     """Return the parts of `[B, h, w, C]` that the slots code, in their order; for None as often None."""
     if grid is None:
         return [None] * len(SLOTS)
     parts: list[Array] = []
     for _ in range(SCALES):
-        cells = _cells(grid)
+        cells = cells_of(grid)
         parts = [cells[phase.position] for phase in PHASES] + parts
         grid = cells[1, 1]
     return [grid, *parts]
@@ -171,7 +171,7 @@ def _code_slot(
     return values, bits.sum(axis=(1, 2, 3))
 
 
-def _neighbours(known: _Parts, phase: Phase) -> tuple[list[Array], list[Array]]:
+def neighbours_of(known: _Parts, phase: Phase) -> tuple[list[Array], list[Array]]:
     """Compute the features of all taps of a phase: signed and magnitude.
 
     Every tap is a shift of the values of one position of the cells: no array of the whole grid is made, whose strided
@@ -191,7 +191,7 @@ def _neighbours(known: _Parts, phase: Phase) -> tuple[list[Array], list[Array]]:
     return [tap(signed, offset) for offset in phase.taps[:SIGNED_TAPS]], [tap(magnitude, o) for o in phase.taps]
 
 
-def _cells(grid: Array) -> _Parts:
+def cells_of(grid: Array) -> _Parts:
     """Take the four positions of the 2x2 cells of `[B, h, w, C]` apart."""
     batch, height, width, channels = grid.shape
     rows = jax.lax.split(grid.reshape(batch, height // CELL, CELL, width // CELL, CELL, channels), (1, 1), 2)
@@ -199,7 +199,7 @@ def _cells(grid: Array) -> _Parts:
     return {(i, j): parts[i][j][:, :, :, 0] for i in range(CELL) for j in range(CELL)}
 
 
-def _interleave(parts: _Parts) -> Array:
+def interleave(parts: _Parts) -> Array:
     """Put the values of all four positions of the cells together, `[B, h, w, C]`."""
     rows = [jnp.stack([parts[i, 0], parts[i, 1]], axis=3) for i in range(CELL)]
     batch, height, width, _, channels = rows[0].shape

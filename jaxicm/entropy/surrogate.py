@@ -37,11 +37,14 @@ class Surrogate(NamedTuple):
       sharpness: of soft rounding, above 0; a number or a scalar array.
       sample_phases: evaluate one phase of the finest scale, drawn at random, instead of all three, and count its rate
         three times. The other phases are rounded without their means.
+      passes: 0 goes step by step, as coding does; otherwise all steps are taken at once, from guesses that as many
+        passes make better (`entropy.progressive_parallel`), which keeps an accelerator busy.
     """
 
     kind: Kind = "rounded"
     sharpness: Array | float = 12.0
     sample_phases: bool = False
+    passes: int = 0
 
     @property
     def noisy(self) -> bool:

@@ -39,6 +39,8 @@ class TransformConfig:
       quarter_width: features on the 1/4 grid; 0 has none.
       half_width: features on the 1/2 grid, which needs the 1/4 grid; 0 has none.
       analysis_quarter, analysis_half, synthesis_quarter, synthesis_half: residual blocks there.
+      fine_pixels: whether features on the 1/8 grid make pixels too where there is a finer grid, so that the finer one
+        adds what it finds; a model can then grow to a finer grid without a change of what it computes.
       anchors: quality anchors of the feature modulation.
     """
 
@@ -56,6 +58,7 @@ class TransformConfig:
     analysis_half: int = 0
     synthesis_quarter: int = 0
     synthesis_half: int = 0
+    fine_pixels: bool = False
     anchors: int = 8
 
     def __post_init__(self):
@@ -66,6 +69,8 @@ class TransformConfig:
             )
         if self.half_width and not self.quarter_width:
             raise ConfigError("transform.half_width needs features on the 1/4 grid too; set transform.quarter_width")
+        if self.fine_pixels and not self.synthesis_quarter:  # with a block there `reach` holds for both ways to pixels
+            raise ConfigError("transform.fine_pixels is for models with a finer grid; set transform.synthesis_quarter")
         for grid in ("quarter", "half"):
             blocks = getattr(self, f"analysis_{grid}") + getattr(self, f"synthesis_{grid}")
             if blocks and not getattr(self, f"{grid}_width"):
@@ -131,7 +136,7 @@ class Modulation(nn.Module):
     @nn.compact
     def __call__(self, x: Array, position: Array) -> Array:
         log_gain = self.param("log_gain", nn.initializers.zeros, (self.anchors, x.shape[-1]))
-        return x * jnp.exp(interpolate(log_gain, position))[:, None, None]
+        return (x * jnp.exp(interpolate(log_gain, position))[:, None, None]).astype(x.dtype)
 
 
 class Analysis(nn.Module):
@@ -200,9 +205,13 @@ class Synthesis(nn.Module):
         finer = (("quarter", c.quarter_width, c.synthesis_quarter), ("half", c.half_width, c.synthesis_half))
         for i in range(c.synthesis_fine):
             h = block(c.fine_width, name=f"fine{i}")(h)
+        fine = h
         for grid, width, blocks in finer:
             if width:
                 h = depth_to_space(conv(4 * width, 1, f"{grid}_up")(h), 2)
             for i in range(blocks):
                 h = block(width, name=f"{grid}{i}")(h)
-        return linear + PIXEL_SCALE * depth_to_space(conv(3 * c.patch**2, 3, "pixels", 0.0)(h), c.patch)
+        pixels = depth_to_space(conv(3 * c.patch**2, 3, "pixels", 0.0)(h), c.patch)
+        if c.fine_pixels:
+            pixels += depth_to_space(conv(3 * PATCH**2, 3, "fine_pixels", 0.0)(fine), PATCH)
+        return linear + PIXEL_SCALE * pixels

@@ -84,8 +84,12 @@ def quantize_bias(bias: Array, exponent: Array, x: Fixed) -> Array:
 
 
 def dot(x: Array, kernel: Array) -> Array:
-    """Multiply exactly: `[..., inputs] @ [inputs, outputs]`, accumulated in float32."""
-    contract = (((x.ndim - 1,), (0,)), ((), ()))
+    """Multiply exactly: `[..., inputs] @ [inputs, outputs]`, accumulated in float32.
+
+    Several kernels `[K, inputs, outputs]` are multiplied by as many stacks of rows `[K, rows, inputs]`.
+    """
+    stacked = tuple(range(kernel.ndim - 2))
+    contract = (((x.ndim - 1,), (kernel.ndim - 2,)), (stacked, stacked))
     return jax.lax.dot_general(x, kernel, contract, preferred_element_type=jnp.float32)
 
 

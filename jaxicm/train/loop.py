@@ -25,6 +25,7 @@ from jaxicm.train.corpus import Corpus, prepare_data
 from jaxicm.train.feed import Feed, check_state
 from jaxicm.train.freeze import write_point
 from jaxicm.train.frozen import CompiledStep
+from jaxicm.train.kernel_times import describe_profile
 from jaxicm.train.log import RunLog
 from jaxicm.train.machine import point_steps
 from jaxicm.train.mesh import gather, make_mesh, place_batch, place_whole, state_sharding
@@ -235,7 +236,8 @@ def _run_steps(
             state, metrics = step_function(state, batches(), length.steps)
             step += 1
             if trace.after(step, metrics):
-                log.event("profile", step, {"folder": str(run / FOLDER)})
+                figures = describe_profile(run / FOLDER, config.profile_steps)
+                log.event("profile", step, {"folder": str(run / FOLDER)} | figures)
             queue.append(metrics)
             while len(queue) > _IN_FLIGHT:
                 finish(queue.popleft())

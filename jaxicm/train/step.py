@@ -82,7 +82,7 @@ def surrogate_at(config: TrainConfig, done: Array) -> Surrogate:
     """Return what stands for rounding when this share of the training is done."""
     objective, done = config.objective, jnp.clip(done, 0.0, 1.0)
     sharpness = objective.first_sharpness + (objective.last_sharpness - objective.first_sharpness) * done
-    return Surrogate(objective.rounding, sharpness, objective.phases == "sampled")
+    return Surrogate(objective.rounding, sharpness, objective.phases == "sampled", objective.passes)
 
 
 def compute_loss(

@@ -30,7 +30,9 @@ class Trace:
     def before(self, step: int) -> None:
         """Begin when this step is the first one."""
         if step == self._first < self._last:
-            jax.profiler.start_trace(self._folder)
+            options = jax.profiler.ProfileOptions()
+            options.python_tracer_level = 0  # calls of Python would be most of the file
+            jax.profiler.start_trace(self._folder, profiler_options=options)
             self._running = True
 
     def after(self, step: int, metrics: dict[str, jax.Array]) -> bool:
