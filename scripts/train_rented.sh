@@ -17,8 +17,9 @@ fi
 python=${PYTHON:-python3}
 if [ -x .venv/bin/python ] && [ -z "${PYTHON:-}" ]; then python=.venv/bin/python; fi
 jaxicm() { "$python" -m jaxicm.cli "$@"; }
-# Trying out variants of some hundred small products takes minutes, which their speed does not bring back.
-export XLA_FLAGS="${XLA_FLAGS:-} --xla_gpu_autotune_level=0"
+# Trying out Triton's variants of all products takes minutes, which their speed does not bring back. Convolutions must be
+# tried out: without (--xla_gpu_autotune_level=0) cuDNN's first choice takes seconds a step.
+export XLA_FLAGS="${XLA_FLAGS:-} --xla_gpu_enable_triton_gemm=false --xla_gpu_autotune_level=2"
 resume=()
 if [ -e "$RUN/config.json" ]; then resume=(--resume); fi
 jaxicm train "$@" --out "$RUN" --resident "${resume[@]}" "duration_s=$TRAIN_S"

@@ -75,6 +75,7 @@ def stacked_linear_terms(taps: Array, taps_mu: Array, taps_log: Array) -> tuple[
 
     The gradient of all taps is one reduction, where an accelerator would run one for each.
     """
+    taps = taps.astype(jnp.float32)
     mean = jnp.sum(context.expand(taps[..., :SIGNED_TAPS, :]) * taps_mu, axis=-2)
     log_scale = jnp.sum(taps[..., SIGNED_TAPS:, :] * taps_log, axis=-2)
     return rounded_terms(mean * 0.25, log_scale * 2.0**-context.FEATURE.frac)
@@ -112,7 +113,7 @@ def quantize_taps(taps: Array) -> Array:
     return clip_towards(round_ste(taps * 2.0**TAP_FRAC), -127, 127) * 2.0**-TAP_FRAC
 
 
-def centre_features(decoded: list[Array], shape: tuple[int, ...]) -> Array:
+def centre_features(decoded: Sequence[Array], shape: tuple[int, ...]) -> Array:
     """Features of decoded lower groups at the position itself: per group signed, then magnitude."""
     parts = []
     for value in decoded:

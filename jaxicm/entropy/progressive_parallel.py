@@ -41,6 +41,9 @@ from jaxicm.ops.quantize import clip_towards, round_ste, straight_through
 _Banks = list[list[SlotLayers]]
 """Slots by the kernels that they share; all banks have as many slots, with as many positions."""
 
+_NARROW = jnp.bfloat16
+"""Type of all features, which are integers of 8 bits times a power of two."""
+
 
 def code_latent_at_once(
     layers: Sequence[SlotLayers], y: Array, rounding: Rounding, *, passes: int, noise: Array | None = None
@@ -105,12 +108,12 @@ def _counts(positions: int) -> tuple[int, int]:
 
 
 def _rows(values: Array) -> Array:
-    """Gather the features at all taps of all phases: `[3, B, n, taps, C]` of `[B, h, w, C]`, signed ones first."""
+    """Gather the features at all taps of all phases of `[B, h, w, C]`: `[3, B, n, taps, C]`, signed ones first."""
     fine = cells_of(values)
     scales = cells_of(fine[1, 1]), fine
 
     def of(known: dict[tuple[int, int], Array], phase: int) -> Array:
-        signed, magnitude = neighbours_of(known, PHASES[phase])
+        signed, magnitude = neighbours_of(known, PHASES[phase], _NARROW)
         taps = jnp.stack([*signed, *magnitude], axis=3)
         return taps.reshape(taps.shape[0], -1, *taps.shape[3:])
 
@@ -144,7 +147,7 @@ def _code(
     hidden, count = trunk.shape[-1], len(heads)
     sizes = [head.bo.shape[-1] // 2 for head in heads]
     centre = centre_features(jax.lax.split(known, sizes, -1)[:-1], known.shape[:-1])
-    features = jnp.concatenate([exact.requantize(trunk, HIDDEN), centre], axis=-1)
+    features = jnp.concatenate([part.astype(_NARROW) for part in (exact.requantize(trunk, HIDDEN), centre)], axis=-1)
 
     def all_heads(slot: SlotLayers) -> Array:
         # What a group does not know meets zeros, so that one product serves all of them.
@@ -152,7 +155,7 @@ def _code(
         return jnp.concatenate([jnp.pad(h.u, ((0, inputs - h.u.shape[0]), (0, 0))) for h in slot.heads], axis=-1)
 
     bias = _biases(banks, target.shape, lambda slot: jnp.concatenate([h.bu for h in slot.heads], axis=-1))
-    inner = exact.requantize(_product(features, banks, all_heads) + bias, HIDDEN)
+    inner = exact.requantize(_product(features, banks, all_heads) + bias, HIDDEN).astype(_NARROW)
     outputs = [
         _product(part, banks, lambda slot, g=g: slot.heads[g].o)
         + _biases(banks, target.shape, lambda slot, g=g: slot.heads[g].bo)
@@ -168,8 +171,8 @@ def _code(
 def _product(x: Array, banks: _Banks, kernel: Callable[[SlotLayers], Array | None]) -> Array:
     """Multiply `[banks, B, n, inputs]` exactly by the banks' kernels, in one product."""
     kernels = jnp.stack([found for bank in banks if (found := kernel(bank[0])) is not None])
-    rows = x.reshape(x.shape[0], -1, x.shape[-1])
-    return exact.dot(rows, kernels).reshape(*x.shape[:-1], kernels.shape[-1])
+    rows = x.astype(_NARROW).reshape(x.shape[0], -1, x.shape[-1])
+    return exact.narrow_dot(rows, kernels).reshape(*x.shape[:-1], kernels.shape[-1])
 
 
 def _biases(banks: _Banks, shape: tuple[int, ...], bias: Callable[[SlotLayers], Array]) -> Array:
@@ -181,4 +184,5 @@ def _biases(banks: _Banks, shape: tuple[int, ...], bias: Callable[[SlotLayers], 
         found = bias(slot)[:, 0]
         return jnp.broadcast_to(found, (batch, count, found.shape[-1]))
 
-    return jnp.stack([jnp.concatenate([spread(*of) for of in zip(bank, counts, strict=True)], axis=1) for bank in banks])
+    rows = ([spread(*of) for of in zip(bank, counts, strict=True)] for bank in banks)
+    return jnp.stack([jnp.concatenate(of_bank, axis=1) for of_bank in rows])

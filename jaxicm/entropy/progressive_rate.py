@@ -171,8 +171,8 @@ def _code_slot(
     return values, bits.sum(axis=(1, 2, 3))
 
 
-def neighbours_of(known: _Parts, phase: Phase) -> tuple[list[Array], list[Array]]:
-    """Compute the features of all taps of a phase: signed and magnitude.
+def neighbours_of(known: _Parts, phase: Phase, dtype: Any = jnp.float32) -> tuple[list[Array], list[Array]]:
+    """Compute the features of all taps of a phase: signed and magnitude, integers of 8 bits in arrays of `dtype`.
 
     Every tap is a shift of the values of one position of the cells: no array of the whole grid is made, whose strided
     parts XLA would write and read slowly.
@@ -180,8 +180,11 @@ def neighbours_of(known: _Parts, phase: Phase) -> tuple[list[Array], list[Array]
     (i, j), (rows, columns) = phase.position, known[1, 1].shape[1:3]
     pad = ((0, 0), (REACH - 1, REACH - 1), (REACH - 1, REACH - 1), (0, 0))
     signed = {position: context.compand_ste(value) for position, value in known.items()}
-    magnitude = {position: jnp.pad(context.magnitude_ste(value), pad) for position, value in signed.items()}
-    signed = {position: jnp.pad(value, pad) for position, value in signed.items()}
+    magnitude = {position: context.magnitude_ste(value) for position, value in signed.items()}
+    signed, magnitude = (
+        {position: jnp.pad(value.astype(dtype), pad) for position, value in features.items()}
+        for features in (signed, magnitude)
+    )
 
     def tap(features: _Parts, offset: tuple[int, int]) -> Array:
         (row, r), (column, c) = divmod(i + offset[0], CELL), divmod(j + offset[1], CELL)

@@ -93,6 +93,35 @@ def dot(x: Array, kernel: Array) -> Array:
     return jax.lax.dot_general(x, kernel, contract, preferred_element_type=jnp.float32)
 
 
+@jax.custom_vjp
+def narrow_dot(x: Array, kernel: Array) -> Array:
+    """Multiply exactly with operands of 16 bits, of which an accelerator moves and multiplies twice as many.
+
+    Args:
+      x: bfloat16 `[K, rows, inputs]`, integers of 8 bits times a power of two, which bfloat16 holds exactly.
+      kernel: float32 `[K, inputs, outputs]` exact weights, which it holds too.
+
+    Returns:
+      float32 `[K, rows, outputs]`, the same bits as of `dot`. Gradients have operands of bfloat16 too.
+    """
+    return dot(x, kernel.astype(jnp.bfloat16))
+
+
+def _narrow_dot_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return narrow_dot(x, kernel), (x, kernel)
+
+
+def _narrow_dot_backward(operands: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    x, kernel = operands
+    gradient, kernel = gradient.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+    of_x = jax.lax.dot_general(gradient, kernel, (((2,), (2,)), ((0,), (0,))), preferred_element_type=jnp.bfloat16)
+    of_kernel = jax.lax.dot_general(x, gradient, (((1,), (1,)), ((0,), (0,))), preferred_element_type=jnp.float32)
+    return of_x, of_kernel
+
+
+narrow_dot.defvjp(_narrow_dot_forward, _narrow_dot_backward)
+
+
 def requantize(accumulator: Array, out: Fixed) -> Array:
     """Bring an accumulator to the format `out`: nearest integer (halves upwards), then clip.
 

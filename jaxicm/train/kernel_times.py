@@ -27,7 +27,7 @@ class Kernel(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """"convolution", "product" or "other", as far as the names tell."""
+        """ "convolution", "product" or "other", as far as the names tell."""
         for name in (self.name, self.operation):
             if _CONVOLUTION.search(name):
                 return "convolution"

@@ -103,38 +103,71 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
 
         return jax.tree_util.tree_map_with_path(label, params)
 
-    parts = [optax.clip_by_global_norm(config.clip)] if config.clip else []
+    parts = [_clip_by_norm(config.clip)] if config.clip else []
     return optax.chain(*parts, optax.partition(groups, labels))
 
 
+def global_norm(tree: Any) -> Array:
+    """Return the root of the sum of all squares of a tree of arrays, summed at once: a sum of each is a kernel each."""
+    flat = jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(tree)])
+    return jnp.sqrt(jnp.sum(jnp.square(flat)))
+
+
+def _clip_by_norm(limit: float) -> optax.GradientTransformation:
+    def clip(updates: Any, params: Any = None) -> Any:
+        del params
+        norm = global_norm(updates)
+        factor = jnp.where(norm < limit, 1.0, limit / norm)
+        return jax.tree.map(lambda update: update * factor, updates)
+
+    return optax.stateless(clip)
+
+
 def _alike_together(transformation: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Give a transformation all matrices of one size as one stack.
+    """Give a transformation the matrices of about one size as one stack, filled up with zeros, which stay zeros.
 
     Each of the iterations that orthogonalise a matrix is a handful of tiny kernels on an accelerator: launched for
     every layer apart they took longer than the layers themselves.
 
     Args:
-      transformation: of a dictionary of arrays `[count, inputs, outputs]`, one entry for every size.
+      transformation: of a dictionary of arrays `[count, longer, shorter]`, one entry for every size; zeros at the end
+        of rows or columns must change nothing.
 
     Returns:
       The transformation of parameters or gradients as they lie in the model; its state holds the stacks.
     """
 
-    def stack(tree: Any) -> dict[str, Array]:
-        alike: dict[str, list[Array]] = {}
+    def sizes(tree: Any) -> dict[tuple[int, bool], tuple[int, int]]:
+        """Return the size of the stack of each kind of matrix, see `_kind`."""
+        found: dict[tuple[int, bool], tuple[int, int]] = {}
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-            inputs, outputs = _matrix_shape(path, leaf)
-            alike.setdefault(f"{inputs}x{outputs}", []).append(leaf.reshape(-1, inputs, outputs))
+            shape = _matrix_shape(path, leaf)
+            longest, shortest = found.get(_kind(shape), (0, 0))
+            found[_kind(shape)] = max(longest, *shape), max(shortest, min(shape))
+        return found
+
+    def stack(tree: Any) -> dict[str, Array]:
+        kinds, alike = sizes(tree), {}
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+            shape = _matrix_shape(path, leaf)
+            rows, columns = kinds[_kind(shape)]
+            matrices = leaf.reshape(-1, *shape)
+            if shape[0] < shape[1]:
+                matrices = matrices.swapaxes(1, 2)
+            room = ((0, 0), (0, rows - max(shape)), (0, columns - min(shape)))
+            alike.setdefault(f"{rows}x{columns}", []).append(jnp.pad(matrices, room))
         return {size: jnp.concatenate(matrices) for size, matrices in alike.items()}
 
     def unstack(stacks: dict[str, Array], like: Any) -> Any:
-        taken = dict.fromkeys(stacks, 0)
+        kinds, taken = sizes(like), dict.fromkeys(stacks, 0)
 
         def take(path: tuple[Any, ...], leaf: Any) -> Array:
-            inputs, outputs = _matrix_shape(path, leaf)
-            size, count = f"{inputs}x{outputs}", leaf.size // (inputs * outputs)
+            shape = _matrix_shape(path, leaf)
+            rows, columns = kinds[_kind(shape)]
+            size, count = f"{rows}x{columns}", leaf.size // (shape[0] * shape[1])
             taken[size] += count
-            return stacks[size][taken[size] - count : taken[size]].reshape(leaf.shape)
+            matrices = stacks[size][taken[size] - count : taken[size], : max(shape), : min(shape)]
+            return (matrices.swapaxes(1, 2) if shape[0] < shape[1] else matrices).reshape(leaf.shape)
 
         return jax.tree_util.tree_map_with_path(take, like)
 
@@ -144,6 +177,12 @@ def _alike_together(transformation: optax.GradientTransformation) -> optax.Gradi
         return unstack(stacks, updates), state  # pyright: ignore[reportArgumentType]
 
     return optax.GradientTransformation(lambda params: transformation.init(stack(params)), update)
+
+
+def _kind(shape: tuple[int, int]) -> tuple[int, bool]:
+    """Return what matrices of one stack have in common: the power of two above their shorter side, and being long."""
+    width = 1 << (min(shape) - 1).bit_length()
+    return width, max(shape) > 4 * width
 
 
 def _matrices(stacks: Any) -> dict[str, MuonDimensionNumbers]:

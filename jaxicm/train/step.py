@@ -23,7 +23,7 @@ from jaxicm.train.frozen import CompiledStep, WithNetworks, machine_look, placed
 from jaxicm.train.lossless import lossless_loss
 from jaxicm.train.machine import Look, machine_loss, without_labels
 from jaxicm.train.mesh import BATCH, batch_sharding, replicated, state_sharding
-from jaxicm.train.optimizer import learning_rate, make_optimizer
+from jaxicm.train.optimizer import global_norm, learning_rate, make_optimizer
 from jaxicm.train.precision import bfloat16_convolutions
 from jaxicm.train.resident import resident_crops
 
@@ -201,11 +201,6 @@ def compute_gradient(
     rows = (divide(crops), divide(quality), jax.random.split(key, parts), jax.tree.map(divide, targets))
     total, _ = jax.lax.scan(add, start, rows)
     return total
-
-
-def global_norm(tree: Any) -> Array:
-    """Return the root of the sum of all squares of a tree of arrays."""
-    return jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(tree)))
 
 
 def train_step(
