@@ -3,7 +3,7 @@
     RUN=runs/high TRAIN_S=SECONDS bash scripts/train_rented.sh configs/image_high.py --data PHOTOS \
       init=jaxicm/codecs/weights_released/base.safetensors
 
-It grows out of `base` (init=): the same networks on the 1/8 and 1/16 grids, and residual blocks on the 1/4 grid that add
+It grows out of `base` (init=): the same networks on the 1/8 and 1/16 grids, and blocks on the 1/4 grid that add
 nothing at first, so that what `base` has learned is not learned again; 16 blocks there or more need no other word.
 Decoding: synthesis 120, probability model 5 kMAC per pixel; analysis 78; 16.9 million parameters, released with 8 bits
 each in 17 MB.

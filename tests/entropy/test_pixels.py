@@ -85,7 +85,8 @@ def decode(model: FrozenPixels, data: bytes, x: np.ndarray, low=LOW, high=HIGH, 
 
 def test_training_estimates_what_coding_pays(frozen, picture):
     data, cost = encode(frozen, picture)
-    bits = Pixels(TINY, LOW, HIGH).apply({"params": initial(TINY)}, jnp.asarray(picture)[None])
+    model = Pixels(TINY, LOW, HIGH)
+    bits = jax.jit(model.apply)({"params": initial(TINY)}, jnp.asarray(picture)[None])
     estimate = float(np.sum(bits))
     assert abs(estimate - cost) < 0.002 * cost
     assert abs(8 * len(data) - cost) < 0.005 * cost + 8 * 64

@@ -19,7 +19,7 @@ from jaxicm.entropy.progressive import ProgressiveConfig
 from jaxicm.models.image import ImageConfig
 from jaxicm.models.stage16 import TransformConfig
 from jaxicm.train.checkpoints import load_parameters
-from jaxicm.train.config import DataConfig, OptimizerConfig, TrainConfig, ValidationConfig
+from jaxicm.train.config import DataConfig, ObjectiveConfig, OptimizerConfig, TrainConfig, ValidationConfig
 
 MODEL = ImageConfig(
     TransformConfig(channels=16, fine_width=16, coarse_width=16, analysis_fine=1, synthesis_fine=1, anchors=2),
@@ -45,12 +45,13 @@ def picture_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def config(picture_folder: Path) -> TrainConfig:
-    """Six steps on one device."""
+    """Six steps on one device, with all steps of the probability model at once, which compile sooner."""
     return TrainConfig(
         name="test",
         model=MODEL,
         data=DataConfig(folders=(str(picture_folder),)),
         validation=ValidationConfig(every=100, crop=64, qualities=(20.0, 80.0), pictures=1),
+        objective=ObjectiveConfig(passes=1),
         optimizer=OptimizerConfig(warmup=2),
         crop=64,
         batch=8,
