@@ -8,7 +8,8 @@
 # The words are those of `jaxicm train`; --out, --resident and duration_s are added, and the schedule ends with the
 # seconds. RUN gets the checkpoints and weights.safetensors, and where CHECK names pictures or a folder, devices-*.json:
 # whether a CPU decodes what the accelerator wrote and the other way round, at float32 and bfloat16, one picture at a
-# time and eight; and throughput.json, pictures of 1920x1080 a second. Where RUN holds a run already, it goes on.
+# time and eight; and throughput.json, pictures of 1920x1080 a second. Where RUN holds a run already, it goes on. A run
+# that has logged no step after PATIENCE_S seconds (240) is ended: the rest of the time is worth more than its hope.
 set -euo pipefail
 if [ $# -lt 1 ] || [ -z "${RUN:-}" ] || [ -z "${TRAIN_S:-}" ]; then
   echo "usage: RUN=FOLDER TRAIN_S=SECONDS [CHECK=PICTURES] bash scripts/train_rented.sh CONFIG [WORDS OF jaxicm train]" >&2
@@ -22,7 +23,20 @@ jaxicm() { "$python" -m jaxicm.cli "$@"; }
 export XLA_FLAGS="${XLA_FLAGS:-} --xla_gpu_enable_triton_gemm=false --xla_gpu_autotune_level=2"
 resume=()
 if [ -e "$RUN/config.json" ]; then resume=(--resume); fi
-jaxicm train "$@" --out "$RUN" --resident "${resume[@]}" "duration_s=$TRAIN_S"
+logged() { grep -c '"event": "train"' "$RUN/log.jsonl" 2>/dev/null || true; }
+before=$(logged)
+"$python" -m jaxicm.cli train "$@" --out "$RUN" --resident "${resume[@]}" "duration_s=$TRAIN_S" &
+training=$!
+watch() {
+  for ((second = 0; second < ${PATIENCE_S:-240}; second++)); do
+    sleep 1
+    if ! kill -0 "$training" 2>/dev/null || [ "$(logged)" != "$before" ]; then return; fi
+  done
+  echo "train_rented.sh: no step was logged in ${PATIENCE_S:-240} seconds; set PATIENCE_S if compiling takes longer" >&2
+  kill -KILL "$training"
+}
+watch &
+wait "$training"
 JAX_PLATFORMS=cpu jaxicm freeze "$RUN" "$RUN/weights.safetensors"
 JAX_PLATFORMS=cpu jaxicm progress "$RUN" || echo "the run had no validation, so that there is no curve"
 [ -n "${CHECK:-}" ] || exit 0

@@ -46,6 +46,9 @@ import shutil
 if sys.argv[2:4] == ["uv", "venv"]:
     os.makedirs(".venv/bin")
     shutil.copy(os.environ["JAXICM_STAND_IN"], ".venv/bin/jaxicm")
+if os.environ.get("HANGS") and "train" in sys.argv:
+    import time
+    time.sleep(60)
 """
 )
 # ssh joins its words with blanks and gives them to a shell.
@@ -287,6 +290,15 @@ def test_a_host_that_fails_stops_the_others(stage: Stage):
     assert code == 3
     assert "exit code 3" in said
     assert json.loads((stage.run / "log.jsonl").read_text())["reason"] == "SIGTERM"
+
+
+def test_rented_minutes_are_not_spent_on_a_run_that_hangs(stage: Stage):
+    words = {"TRAIN_S": "60", "PATIENCE_S": "2", "HANGS": "1", "PYTHON": str(stage.folder / "bin/python3")}
+    begun = time.monotonic()
+    code, said = stage.call("train_rented.sh", *WORDS, **words)
+    assert code != 0 and "no step was logged in 2 seconds" in said
+    assert time.monotonic() - begun < 30
+    assert [words[2] for words in stage.calls("python3")] == ["train"]
 
 
 def test_rented_minutes_train_freeze_and_check(stage: Stage):
