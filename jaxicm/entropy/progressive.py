@@ -111,7 +111,7 @@ class Progressive(nn.Module):
 
     Attributes:
       config: sizes.
-      remat: keep only the values between the phases for the backward pass, and compute the rest again.
+      remat: keep only the values between the phases (or passes) for the backward pass, and compute the rest again.
     """
 
     config: ProgressiveConfig
@@ -195,10 +195,10 @@ class Progressive(nn.Module):
                 noise = jax.random.uniform(noise_key, y.shape, minval=-0.5, maxval=0.5)
             if surrogate.sample_phases:
                 pick = jax.random.randint(pick_key, (), 0, len(PHASES))
-        rounding, options = rounding_of(surrogate), Options(remat=self.remat)
+        layers, rounding = self.layers(position), rounding_of(surrogate)
         if surrogate.passes:
-            return code_latent_at_once(self.layers(position), y, rounding, passes=surrogate.passes, noise=noise)
-        return code_latent(self.layers(position), y, rounding, noise=noise, pick=pick, options=options)
+            return code_latent_at_once(layers, y, rounding, passes=surrogate.passes, noise=noise, remat=self.remat)
+        return code_latent(layers, y, rounding, noise=noise, pick=pick, options=Options(remat=self.remat))
 
 
 def _unstack(banks: Array) -> list[Array]:

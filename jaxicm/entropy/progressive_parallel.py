@@ -46,7 +46,13 @@ _NARROW = jnp.bfloat16
 
 
 def code_latent_at_once(
-    layers: Sequence[SlotLayers], y: Array, rounding: Rounding, *, passes: int, noise: Array | None = None
+    layers: Sequence[SlotLayers],
+    y: Array,
+    rounding: Rounding,
+    *,
+    passes: int,
+    noise: Array | None = None,
+    remat: bool = False,
 ) -> tuple[Array, Array]:
     """Quantise a latent and estimate its rate.
 
@@ -56,6 +62,7 @@ def code_latent_at_once(
       rounding: what stands for it.
       passes: at least 1. The gradient is that of the last one; in it the guesses move with y.
       noise: `[B, h, w, C]` that `rounding` gets.
+      remat: compute a pass again in the backward pass instead of keeping its inner values.
 
     Returns:
       Values `[B, h, w, C]` that the synthesis sees, and bits `[B]`.
@@ -81,7 +88,7 @@ def code_latent_at_once(
 
     for _ in range(passes - 1):
         guess = straight_through(evaluate(jax.lax.stop_gradient(guess))[0], y)
-    return evaluate(guess)
+    return (jax.checkpoint(evaluate) if remat else evaluate)(guess)
 
 
 def _packed(grid: Array) -> tuple[Array, Array]:

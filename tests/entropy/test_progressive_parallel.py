@@ -13,8 +13,8 @@ from jaxicm.entropy.surrogate import ROUNDED, Surrogate, rounding_of
 from jaxicm.errors import ConfigError
 from jaxicm.train.objective_config import ObjectiveConfig
 
-EVEN = ProgressiveConfig(channels=16, groups=4, hidden=16, anchors=2)
-UNEVEN = dataclasses.replace(EVEN, group_channels=(1, 5, 10), context_channels=3)
+EVEN = ProgressiveConfig(channels=16, groups=2, hidden=16, anchors=2)
+UNEVEN = dataclasses.replace(EVEN, group_channels=(5, 11), context_channels=3)
 SPREAD = {"taps_mu": 0.1, "taps_log": 0.004, "b1": 0.2, "b2": 0.2, "bu": 0.2, "bo": 0.1, "o": 0.06}
 SHAPE = (2, 8, 12, 16)
 
@@ -81,6 +81,7 @@ def test_the_gradient_is_finite_and_reaches_everything(config, params, y, kind):
         assert np.isfinite(gradient).all() and np.abs(gradient).max() > 0, name
 
 
+@pytest.mark.slow
 def test_the_gradient_of_the_parameters_is_that_of_coding_with_its_contexts_given(config, params, y):
     model, converged = Progressive(config), Surrogate(passes=config.steps + 1)
     options = Options(context_gradient=False)
@@ -95,6 +96,15 @@ def test_the_gradient_of_the_parameters_is_that_of_coding_with_its_contexts_give
     found, expected = (jax.jit(jax.grad(loss))(params) for loss in (all_at_once, step_by_step))
     for name, gradient in expected.items():  # products of gradients have operands of 8 bits
         assert np.linalg.norm(found[name] - gradient) <= 0.01 * np.linalg.norm(gradient), name
+
+
+def test_a_pass_that_is_computed_again_has_the_same_gradient(params, y, config):
+    def loss(y, remat):
+        values, bits = Progressive(config, remat).apply({"params": params}, y, POSITION, None, Surrogate(passes=1))
+        return bits.sum() + (jnp.asarray(values) ** 2).sum()
+
+    kept, again = (np.asarray(jax.jit(jax.grad(loss), static_argnums=1)(y, remat)) for remat in (False, True))
+    np.testing.assert_allclose(again, kept, rtol=1e-4, atol=1e-4 * np.abs(kept).max())
 
 
 def test_passes_are_refused_where_they_make_no_sense():
