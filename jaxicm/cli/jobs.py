@@ -154,10 +154,22 @@ def _outcomes(jobs: Sequence[Job], attempt: Callable[[Job], T], workers: int) ->
         yield outcome
         if workers > 1 and isinstance(outcome, str):
             break
+    errors: list[BaseException] = []  # known to the workers at once: until it is noticed here they would begin new jobs
+
+    def unless_stopped(job: Job) -> T:
+        if errors:
+            raise errors[0]
+        try:
+            return attempt(job)
+        except BaseException as error:
+            errors.append(error)
+            raise
+
     with ThreadPoolExecutor(workers) as pool:
         try:
-            yield from pool.map(attempt, left)
-        except BaseException:
+            yield from pool.map(unless_stopped, left)
+        except BaseException as error:
+            errors.append(error)
             pool.shutdown(cancel_futures=True)
             raise
 
