@@ -19,7 +19,7 @@ python=${PYTHON:-python3}
 if [ -x .venv/bin/python ] && [ -z "${PYTHON:-}" ]; then python=.venv/bin/python; fi
 jaxicm() { "$python" -m jaxicm.cli "$@"; }
 # Trying out Triton's variants of all products takes minutes, which their speed does not bring back. Convolutions must be
-# tried out: without (--xla_gpu_autotune_level=0) cuDNN's first choice takes seconds a step.
+# tried out: with --xla_gpu_autotune_level=0 a run did not log its 100th step in 500 seconds.
 export XLA_FLAGS="${XLA_FLAGS:-} --xla_gpu_enable_triton_gemm=false --xla_gpu_autotune_level=2"
 resume=()
 if [ -e "$RUN/config.json" ]; then resume=(--resume); fi
@@ -27,6 +27,13 @@ logged() { grep -c '"event": "train"' "$RUN/log.jsonl" 2>/dev/null || true; }
 before=$(logged)
 "$python" -m jaxicm.cli train "$@" --out "$RUN" --resident "${resume[@]}" "duration_s=$TRAIN_S" &
 training=$!
+# In the background it would not hear of Ctrl-C; told to stop it saves its state.
+stop() {
+  kill -TERM "$training" 2>/dev/null || true
+  wait "$training" || true
+  exit 130
+}
+trap stop INT TERM
 watch() {
   for ((second = 0; second < ${PATIENCE_S:-240}; second++)); do
     sleep 1
@@ -37,6 +44,7 @@ watch() {
 }
 watch &
 wait "$training"
+trap - INT TERM
 JAX_PLATFORMS=cpu jaxicm freeze "$RUN" "$RUN/weights.safetensors"
 JAX_PLATFORMS=cpu jaxicm progress "$RUN" || echo "the run had no validation, so that there is no curve"
 [ -n "${CHECK:-}" ] || exit 0

@@ -67,23 +67,24 @@ def code_latent_at_once(
     Returns:
       Values `[B, h, w, C]` that the synthesis sees, and bits `[B]`.
     """
-    coarse, fine = [[layers[0]]], [[layers[1 + phase], layers[4 + phase]] for phase in range(len(PHASES))]
+    first, *rest = layers
+    coarse, fine = [[first]], [[rest[phase], rest[len(PHASES) + phase]] for phase in range(len(PHASES))]
     targets, noises = _packed(y), (None, None) if noise is None else _packed(noise)
     guess = clip_towards(round_ste(y), VALUE_MIN, VALUE_MAX)
 
     def evaluate(guess: Array) -> tuple[Array, Array]:
         known = _packed(guess)
-        first = exact.requantize(coarse[0][0].b1[:, 0], HIDDEN)
-        first = jnp.broadcast_to(first, (*targets[0].shape[:-1], first.shape[-1]))
+        hidden = exact.requantize(first.b1[:, 0], HIDDEN)
+        hidden = jnp.broadcast_to(hidden, (*targets[0].shape[:-1], hidden.shape[-1]))
         zeros = jnp.zeros_like(targets[0])
-        values0, bits0 = _code(coarse, first, (zeros, zeros), targets[0], known[0], rounding, noises[0])
+        values0, bits0 = _code(coarse, hidden, (zeros, zeros), targets[0], known[0], rounding, noises[0])
         rows = _rows(guess)
         linear = _linear(fine, rows)
         seen = channels_seen(fine[0][0].w1)  # pyright: ignore[reportArgumentType]
         flat = rows[..., :seen].reshape(*rows.shape[:-2], -1)
-        first = _product(flat, fine, lambda slot: slot.w1) * 2.0**-context.FEATURE.frac
-        first = exact.requantize(first + _biases(fine, rows.shape, lambda slot: slot.b1), HIDDEN)
-        values1, bits1 = _code(fine, first, linear, targets[1], known[1], rounding, noises[1])
+        hidden = _product(flat, fine, lambda slot: slot.w1) * 2.0**-context.FEATURE.frac
+        hidden = exact.requantize(hidden + _biases(fine, rows.shape, lambda slot: slot.b1), HIDDEN)
+        values1, bits1 = _code(fine, hidden, linear, targets[1], known[1], rounding, noises[1])
         return _unpacked(values0, values1, y.shape), bits0 + bits1
 
     for _ in range(passes - 1):
@@ -141,7 +142,7 @@ def _linear(banks: _Banks, rows: Array) -> tuple[Array, Array]:
 
 def _code(
     banks: _Banks,
-    first: Array,
+    hidden: Array,
     linear: tuple[Array, Array],
     target: Array,
     known: Array,
@@ -149,9 +150,8 @@ def _code(
     noise: Array | None,
 ) -> tuple[Array, Array]:
     """Code all channel groups of all slots from guesses of them: values `[banks, B, n, C]` and bits `[B]`."""
-    trunk = _product(first, banks, lambda slot: slot.w2) + _biases(banks, target.shape, lambda slot: slot.b2)
+    trunk = _product(hidden, banks, lambda slot: slot.w2) + _biases(banks, target.shape, lambda slot: slot.b2)
     heads = banks[0][0].heads
-    hidden, count = trunk.shape[-1], len(heads)
     sizes = [head.bo.shape[-1] // 2 for head in heads]
     centre = centre_features(jax.lax.split(known, sizes, -1)[:-1], known.shape[:-1])
     features = jnp.concatenate([part.astype(_NARROW) for part in (exact.requantize(trunk, HIDDEN), centre)], axis=-1)
@@ -166,7 +166,7 @@ def _code(
     outputs = [
         _product(part, banks, lambda slot, g=g: slot.heads[g].o)
         + _biases(banks, target.shape, lambda slot, g=g: slot.heads[g].bo)
-        for g, part in enumerate(jax.lax.split(inner, (hidden,) * count, -1))
+        for g, part in enumerate(jax.lax.split(inner, (trunk.shape[-1],) * len(heads), -1))
     ]
     halves = [jnp.split(output, 2, axis=-1) for output in outputs]
     network = rounded_terms(*(jnp.concatenate(half, axis=-1) for half in zip(*halves, strict=True)))
