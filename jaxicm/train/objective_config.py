@@ -16,7 +16,7 @@ class ObjectiveConfig:
       phases: "all" phases of the finest scale, or one "sampled" at each step (see `entropy.surrogate`).
       passes: 0 evaluates the probability model step by step, as coding does; from 1 on all steps at once, from guesses
         of the values that as many passes make better (see `entropy.progressive_parallel`). An accelerator launches a
-        fraction of the kernels for two, and what training sees differs by 0.3 % of rate and distortion from coding.
+        fraction of the kernels for two, and what training sees differs by 0.4 % of rate and distortion from coding.
       distortion: "mse" of RGB, "yuv" (luma and chroma 6:1:1), or "ms-ssim", see `objectives.distortion`.
       qualities: how the qualities of a batch are drawn: "stratified", one from each of `batch` equal parts of the
         range; "uniform", independently; "anchors", independently from the model's quality anchors.
