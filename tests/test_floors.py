@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "jaxicm"
 FLOORS = (
     {"errors"},
-    {"configuration", "compilation", "interruption", "memory", "stopwatch"},
+    {"configuration", "compilation", "interruption", "memory", "processors", "stopwatch"},
     {"bits", "media"},
     {"ops"},
     {"nn"},
@@ -25,7 +25,7 @@ FLOORS = (
 """From the ground up. What stands on one floor does not import its neighbours either."""
 FLOOR = {name: level for level, names in enumerate(FLOORS) for name in names}
 JAX = {"jax", "jaxlib", "flax", "optax", "orbax", "chex"}
-WITHOUT_JAX = {"errors", "configuration", "interruption", "memory", "bits", "media"}
+WITHOUT_JAX = {"errors", "configuration", "interruption", "memory", "processors", "bits", "media"}
 """Packages that import no JAX, not even inside a function."""
 LINES = 350
 VAGUE = {"utils.py", "util.py", "helpers.py", "helper.py", "common.py", "misc.py"}

@@ -19,7 +19,7 @@ def bench_devices(
     xla_flags: Annotated[
         str, typer.Option("--xla-flags", help="Of the second process: --xla_cpu_max_isa=SSE4_2 makes it an old CPU.")
     ] = "",
-    workers: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Pictures at a time.")] = 1,
+    at_once: Annotated[int, typer.Option("--jobs", "-j", min=1, help="Pictures at a time in this process.")] = 1,
     precision: Annotated[
         str | None,
         typer.Option("--precision", metavar="float32|tensorfloat32|bfloat16", help="Of products in this process."),
@@ -61,10 +61,10 @@ def bench_devices(
         jax.config.update("jax_default_matmul_precision", precision)
     rows, terminal = [], Terminal()
     for name in terminal.track(names, "checking", len(names)):
-        for found in check_devices(DeviceCheck(name, paths, chosen, platform, xla_flags, workers)):
+        for found in check_devices(DeviceCheck(name, paths, chosen, platform, xla_flags, at_once)):
             rows.append({"model": name, **dataclasses.asdict(found)})
     print_table(
-        f"{len(paths)} pictures, qualities {', '.join(f'{q:g}' for q in chosen)}, {workers} at a time",
+        f"{len(paths)} pictures, qualities {', '.join(f'{q:g}' for q in chosen)}, {at_once} at a time",
         ("model", "written on", "read on", "files", "symbols", "differing", "pixels off", "by at most"),
         [
             (
@@ -98,8 +98,8 @@ def bench_throughput(
 ) -> None:
     """Measure pictures a second, encoding and decoding, with one or several at a time.
 
-    Files stay in memory. The parts are the time by the clock that a picture spends in each; with several at a time they
-    wait for one another, so that their sum grows while pictures come faster.
+    Files stay in memory. Several pictures at a time go through the networks together, their symbols through as many
+    processes. The parts are times by the clock, of a batch over its pictures; two batches are under way at a time.
     """
     import json
     from typing import cast

@@ -209,7 +209,7 @@ def _check_out(out: Path | None, overwrite: bool) -> None:
 
 
 def _default_jobs(kind: str) -> int:
-    from jaxicm.evaluate.circumstances import usable_cpus
+    from jaxicm.processors import usable_cpus
 
     if kind == "learned":
         return 1  # a second process would disturb the clock

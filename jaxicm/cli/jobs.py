@@ -180,7 +180,7 @@ def workers_for(asked: int | None) -> int:
     While the host codes the symbols of one picture the networks work on another. More of them take more memory than
     they save time.
     """
-    from jaxicm.evaluate.circumstances import usable_cpus
+    from jaxicm.processors import usable_cpus
 
     return asked or min(MOST_WORKERS, usable_cpus())
 

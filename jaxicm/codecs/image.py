@@ -11,17 +11,16 @@ import numpy as np
 
 from jaxicm.adapt.effort import EffortLike, choose_stages
 from jaxicm.adapt.stage import Progress, Stage
-from jaxicm.bits.container import Header, Section, SectionKind, pack, unpack
+from jaxicm.bits.container import Header, Section, unpack
 from jaxicm.bits.tables import Tables
 from jaxicm.codecs import image_file, lossless, weights, zoo
 from jaxicm.codecs.adaptation import OBJECTIVES, Adapted, Objective, choose_objective
 from jaxicm.codecs.image_file import (
-    CODEC_NAME,
     FULL_SCALE,
     Source,
     check_header,
     check_picture,
-    flags_of,
+    latent_of,
     scale_of,
     to_grey,
 )
@@ -40,6 +39,7 @@ from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN, ImageConfig, lambda_of
 from jaxicm.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
+    from jaxicm.codecs.image_batches import ImageBatches
     from jaxicm.codecs.latent_adapter import LatentAdapter
 
 
@@ -57,6 +57,7 @@ class ImageCodec:
             raise InputError(f"weights {info.name} are a decoder for {info.viewer} alone; load the codec it belongs to")
         self.info, self.viewer = info, ""
         self._arrays = arrays
+        self._weights = bytes.fromhex(info.digest)[: weights.DIGEST_BYTES]
         self._by_viewer: dict[str, ImageCodec] = {"": self, info.own_viewer: self}
         self.config: ImageConfig = weights.config_from_info(ImageConfig, info)
         entropy = weights.part(arrays, "entropy")
@@ -213,7 +214,7 @@ class ImageCodec:
         if header.codec == lossless.CODEC_NAME and (simple := lossless.decode_simple(header, sections)) is not None:
             return DecodeResult(simple.samples, simple.timings_s, NO_VALUES)
         check_header(header)
-        if header.weights != bytes.fromhex(self.info.digest)[: len(header.weights)]:
+        if header.weights != self._weights:
             raise UnknownWeights(
                 f"the file was made with weights {header.weights.hex()}, these are {self.info.digest[:16]}; "
                 "jaxicm.decode chooses the right ones among those installed"
@@ -222,17 +223,32 @@ class ImageCodec:
         codec = self.for_viewer(wanted) if wanted else self
         if codec is not self:
             return codec.decode_sections(header, sections, wanted)
-        payloads = [s.payload for s in sections if s.kind == SectionKind.LATENT]
-        if len(payloads) != 1:
-            raise CorruptFile(f"found {len(payloads)} latent sections, expected 1; get an intact copy of the file")
+        payload = latent_of(sections)
         watch = Stopwatch()
         shown = header.height, header.width
         size = scaled_size(*shown, scale_of(header))
-        values = self._latents.decode(payloads[0], header.quality_q4, size, watch)
+        values = self._latents.decode(payload, header.quality_q4, size, watch)
         with watch.part("synthesis"):
             pixels = self._transforms.synthesize(values, header.quality_q4 / QUALITY_STEPS, size)
             image = resize(to_grey(pixels) if header.channels == 1 else pixels, *shown)
         return DecodeResult(image, watch.seconds, values)
+
+    def batches(self, at_once: int = 8, processes: int | None = None) -> "ImageBatches":
+        """Return a codec of several pictures at a time, for accelerators; close it, or use it in a `with` block.
+
+        Args:
+          at_once: pictures that the networks see together.
+          processes: entropy coders; by default as many as the batches under way can use and the machine has.
+
+        Raises:
+          InputError: the weights have another probability model than the progressive one.
+        """
+        from jaxicm.codecs.image_batches import BatchParts, ImageBatches
+
+        if not isinstance(self._entropy, FrozenProgressive):
+            raise InputError(f"weights {self.info.name}: only the progressive model codes several pictures at a time")
+        parts = BatchParts(self._weights, self.viewer, self._entropy, self._tables, self._transforms)
+        return ImageBatches(parts, at_once, processes)
 
     def quantize(self, image: np.ndarray, quality: float) -> Quantized:
         """Return the symbols with which a picture uint8 `[H, W, 3]` or `[H, W]` is coded at a quality."""
@@ -260,19 +276,7 @@ class ImageCodec:
             quantized = self._latents.quantize(y, quality_q4, (source.pixels.shape[0], source.pixels.shape[1]))
         with watch.part("coder"):
             payload, bits = self._latents.encode(quantized)
-            header = Header(
-                codec=CODEC_NAME,
-                weights=bytes.fromhex(self.info.digest)[: weights.DIGEST_BYTES],
-                height=source.size[0],
-                width=source.size[1],
-                channels=1 if source.pixels.ndim == 2 else 3,
-                quality_q4=quality_q4,
-                flags=flags_of(self.viewer, source.scale),
-            )
-            sections = [Section(SectionKind.LATENT, payload)]
-            if source.icc is not None:
-                sections.append(Section(SectionKind.ICC, source.icc))
-            data = pack(header, sections)
+            data = source.pack(payload, self._weights, quality_q4, self.viewer)
         return EncodeResult(data, quality_q4 / QUALITY_STEPS, None, watch.seconds, bits, quantized.values_q4)
 
     def _show(self, values_q4: np.ndarray, quality_q4: int, source: Source) -> np.ndarray:

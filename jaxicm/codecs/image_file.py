@@ -1,10 +1,11 @@
 """What pictures the lossy codec takes and what its files may say."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxicm.bits.container import Header
+from jaxicm.bits.container import Header, Section, SectionKind, pack
 from jaxicm.errors import CorruptFile, InputError
 from jaxicm.media.scaling import resize, scaled_size
 
@@ -59,6 +60,18 @@ def scale_of(header: Header) -> int:
     return FULL_SCALE - (header.flags >> _VIEWER_BITS)
 
 
+def latent_of(sections: Sequence[Section]) -> bytes:
+    """Return the payload of a file's latent.
+
+    Raises:
+      CorruptFile: there is not exactly one.
+    """
+    payloads = [s.payload for s in sections if s.kind == SectionKind.LATENT]
+    if len(payloads) != 1:
+        raise CorruptFile(f"found {len(payloads)} latent sections, expected 1; get an intact copy of the file")
+    return payloads[0]
+
+
 def to_grey(rgb: np.ndarray) -> np.ndarray:
     """Average the three decoded channels of a grey picture, rounding to nearest."""
     total = rgb.astype(np.uint16).sum(axis=2)
@@ -90,3 +103,19 @@ class Source(NamedTuple):
         """Make a picture as large as it is coded."""
         size = image.shape[0], image.shape[1]
         return cls(resize(image, *scaled_size(*size, scale)), scale, size, icc)
+
+    def pack(self, payload: bytes, weights: bytes, quality_q4: int, viewer: str) -> bytes:
+        """Make a file of the coded latent, with the first bytes of the weights' digest and a key of `VIEWERS`."""
+        header = Header(
+            codec=CODEC_NAME,
+            weights=weights,
+            height=self.size[0],
+            width=self.size[1],
+            channels=1 if self.pixels.ndim == 2 else 3,
+            quality_q4=quality_q4,
+            flags=flags_of(viewer, self.scale),
+        )
+        sections = [Section(SectionKind.LATENT, payload)]
+        if self.icc is not None:
+            sections.append(Section(SectionKind.ICC, self.icc))
+        return pack(header, sections)

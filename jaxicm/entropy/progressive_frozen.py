@@ -1,8 +1,10 @@
 """Integer parameters of the progressive model: frozen from training, stored with the weights, kept on the device."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxicm.bits.tables import Tables, gaussian_tables
@@ -168,9 +170,8 @@ class FrozenProgressive:
         key = name, slot, quality_q4
         bias = self._biases.get(key)
         if bias is None:
-            while len(self._biases) >= _BIASES_KEPT:
-                self._biases.pop(next(iter(self._biases)), None)  # another thread may do the same
-            bias = self._biases[key] = jax.device_put(self.bias_real(name, slot, quality_q4))
+            bias = jax.device_put(self.bias_real(name, slot, quality_q4))
+            self._keep(key, bias)
         return bias
 
     def taps_on_device(self, slot: int) -> tuple[jax.Array, jax.Array]:
@@ -199,11 +200,32 @@ class FrozenProgressive:
             found.append(SlotLayers(*first, *layer("w2", slot), heads, *self.taps_on_device(slot)))
         return found
 
+    def batch_layers(self, qualities_q4: tuple[int, ...]) -> list[SlotLayers]:
+        """Return `layers` for pictures of several qualities: the kernels, and biases `[B, 1, 1, outputs]`."""
+        if qualities_q4 not in self._biases:
+            of_each = [self.layers(quality) for quality in qualities_q4]
+            leaves, structure = jax.tree.flatten(of_each[0])
+            biases = [[leaf for leaf in jax.tree.leaves(layers) if leaf.ndim == 1] for layers in of_each]
+            stacked = iter(_stack_biases(biases))
+            leaves = [next(stacked) if leaf.ndim == 1 else leaf for leaf in leaves]
+            self._keep(qualities_q4, jax.tree.unflatten(structure, leaves))
+        return self._biases[qualities_q4]
+
+    def _keep(self, key: tuple, arrays: Any) -> None:
+        while len(self._biases) >= _BIASES_KEPT:
+            self._biases.pop(next(iter(self._biases)), None)  # another thread may do the same
+        self._biases[key] = arrays
+
     def bias_real(self, name: str, slot: int, quality_q4: int) -> np.ndarray:
         """Return a layer's bias at a quality in real units, exactly."""
         integers = interpolate_integers(self.biases[_bias_name(name)][slot], quality_q4)
         x = context.FEATURE if name == "w1" else HIDDEN
         return exact.real_bias(integers, self.exponent(name, slot), x)
+
+
+@jax.jit
+def _stack_biases(of_each: list[list[jax.Array]]) -> list[jax.Array]:
+    return [jnp.stack(biases)[:, None, None] for biases in zip(*of_each, strict=True)]
 
 
 _BIAS = {"w1": "b1", "w2": "b2", "u": "bu", "o": "bo"}

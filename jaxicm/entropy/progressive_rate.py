@@ -29,9 +29,9 @@ from jaxicm.ops.quantize import clip_towards, round_ste
 
 VALUE_MIN, VALUE_MAX = context.VALUE.low / 16, context.VALUE.high / 16
 
-_Parts = dict[tuple[int, int], Array]
+Parts = dict[tuple[int, int], Array]
 """Values `[B, h/2, w/2, C]` of the positions of a 2x2 cell that are known."""
-_Evaluation = Callable[[Array, _Parts], tuple[Array, Array]]
+_Evaluation = Callable[[Array, Parts], tuple[Array, Array]]
 """Codes a phase: from its latents and the known values to decoded values and bits."""
 
 
@@ -99,14 +99,14 @@ def code_latent(
     targets, noises, insides = by_slot(y), by_slot(noise), by_slot(inside)
     known_as = (lambda value: value) if options.context_gradient else jax.lax.stop_gradient
 
-    def evaluate(target: Array, known: _Parts, number: int, phase: Phase) -> tuple[Array, Array]:
+    def evaluate(target: Array, known: Parts, number: int, phase: Phase) -> tuple[Array, Array]:
         neighbours = neighbours_of({position: known_as(value) for position, value in known.items()}, phase)
         return _code_slot(layers[number], target, neighbours, rounding, noises[number], insides[number], known_as)
 
     coarse, bits = _code_slot(layers[0], targets[0], None, rounding, noises[0], insides[0], known_as)
     number = 1
     for scale in reversed(range(SCALES)):
-        known: _Parts = {(1, 1): coarse}
+        known: Parts = {(1, 1): coarse}
         for order, phase in enumerate(PHASES):
             code: _Evaluation = functools.partial(evaluate, number=number, phase=phase)
             code = jax.checkpoint(code) if options.remat else code
@@ -141,17 +141,7 @@ def _code_slot(
     known_as: Callable[[Array], Array],
 ) -> tuple[Array, Array]:
     """Code one slot, group by group: values of `target`'s shape and bits `[B]`."""
-    if neighbours is None or slot.w1 is None:
-        hidden = exact.requantize(slot.b1, HIDDEN)
-        features = jnp.broadcast_to(hidden, (*target.shape[:-1], hidden.shape[-1]))
-        linear = (jnp.zeros_like(target), jnp.zeros_like(target))
-    else:
-        signed, magnitude = neighbours
-        seen = channels_seen(slot.w1)
-        flat = jnp.concatenate([tap[..., :seen] for tap in (*signed, *magnitude)], axis=-1)
-        features = first_layer(flat, slot.w1, slot.b1)
-        linear = linear_terms(signed, magnitude, slot.taps_mu, slot.taps_log)
-    features = exact.requantize(exact.dot(features, slot.w2) + slot.b2, HIDDEN)
+    features, linear = features_of(slot, neighbours, target.shape)
     sizes = [layers.bo.shape[-1] // 2 for layers in slot.heads]
     # Splits and not slices: their gradients are joined in one go, where those of slices are added one after the other.
     groups = [jax.lax.split(a, sizes, -1) for a in (target, *linear, *(() if noise is None else (noise,)))]
@@ -171,7 +161,32 @@ def _code_slot(
     return values, bits.sum(axis=(1, 2, 3))
 
 
-def neighbours_of(known: _Parts, phase: Phase, dtype: Any = jnp.float32) -> tuple[list[Array], list[Array]]:
+def features_of(
+    slot: SlotLayers, neighbours: tuple[list[Array], list[Array]] | None, shape: tuple[int, ...]
+) -> tuple[Array, tuple[Array, Array]]:
+    """Compute what all groups of a slot share.
+
+    Args:
+      slot: the layers.
+      neighbours: features of the taps, of `neighbours_of`; None for the coarsest grid.
+      shape: of the slot's values, `[B, rows, columns, C]`.
+
+    Returns:
+      Features of the trunk `[B, rows, columns, H]`, and the linear terms of mean and scale index.
+    """
+    if neighbours is None or slot.w1 is None:
+        hidden = exact.requantize(slot.b1, HIDDEN)
+        hidden, linear = jnp.broadcast_to(hidden, (*shape[:-1], hidden.shape[-1])), (jnp.zeros(shape), jnp.zeros(shape))
+    else:
+        signed, magnitude = neighbours
+        seen = channels_seen(slot.w1)
+        flat = jnp.concatenate([tap[..., :seen] for tap in (*signed, *magnitude)], axis=-1)
+        hidden = first_layer(flat, slot.w1, slot.b1)
+        linear = linear_terms(signed, magnitude, slot.taps_mu, slot.taps_log)
+    return exact.requantize(exact.dot(hidden, slot.w2) + slot.b2, HIDDEN), linear
+
+
+def neighbours_of(known: Parts, phase: Phase, dtype: Any = jnp.float32) -> tuple[list[Array], list[Array]]:
     """Compute the features of all taps of a phase: signed and magnitude, integers of 8 bits in arrays of `dtype`.
 
     Every tap is a shift of the values of one position of the cells: no array of the whole grid is made, whose strided
@@ -186,7 +201,7 @@ def neighbours_of(known: _Parts, phase: Phase, dtype: Any = jnp.float32) -> tupl
         for features in (signed, magnitude)
     )
 
-    def tap(features: _Parts, offset: tuple[int, int]) -> Array:
+    def tap(features: Parts, offset: tuple[int, int]) -> Array:
         (row, r), (column, c) = divmod(i + offset[0], CELL), divmod(j + offset[1], CELL)
         top, left = row + REACH - 1, column + REACH - 1
         return features[r, c][:, top : top + rows, left : left + columns]
@@ -194,7 +209,7 @@ def neighbours_of(known: _Parts, phase: Phase, dtype: Any = jnp.float32) -> tupl
     return [tap(signed, offset) for offset in phase.taps[:SIGNED_TAPS]], [tap(magnitude, o) for o in phase.taps]
 
 
-def cells_of(grid: Array) -> _Parts:
+def cells_of(grid: Array) -> Parts:
     """Take the four positions of the 2x2 cells of `[B, h, w, C]` apart."""
     batch, height, width, channels = grid.shape
     rows = jax.lax.split(grid.reshape(batch, height // CELL, CELL, width // CELL, CELL, channels), (1, 1), 2)
@@ -202,7 +217,7 @@ def cells_of(grid: Array) -> _Parts:
     return {(i, j): parts[i][j][:, :, :, 0] for i in range(CELL) for j in range(CELL)}
 
 
-def interleave(parts: _Parts) -> Array:
+def interleave(parts: Parts) -> Array:
     """Put the values of all four positions of the cells together, `[B, h, w, C]`."""
     rows = [jnp.stack([parts[i, 0], parts[i, 1]], axis=3) for i in range(CELL)]
     batch, height, width, _, channels = rows[0].shape
@@ -212,11 +227,11 @@ def interleave(parts: _Parts) -> Array:
 def _sampled(evaluate: _Evaluation, chosen: Array) -> _Evaluation:
     """Evaluate a phase only if it was chosen, and then for all of them; otherwise its values are just rounded."""
 
-    def skip(target: Array, known: _Parts) -> tuple[Array, Array]:
+    def skip(target: Array, known: Parts) -> tuple[Array, Array]:
         del known
         return clip_towards(round_ste(target), VALUE_MIN, VALUE_MAX), jnp.zeros(target.shape[0])
 
-    def count(target: Array, known: _Parts) -> tuple[Array, Array]:
+    def count(target: Array, known: Parts) -> tuple[Array, Array]:
         value, bits = evaluate(target, known)
         return value, len(PHASES) * bits
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from jaxicm.errors import JaxicmError
 from jaxicm.evaluate.bench_clock import OtherWork
-from jaxicm.evaluate.circumstances import processor, usable_cpus, versions
+from jaxicm.evaluate.circumstances import processor, versions
+from jaxicm.processors import usable_cpus
 
 FORMAT = "jaxicm bench 2"
 SMALL = (512, 768)

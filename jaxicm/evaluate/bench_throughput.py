@@ -1,17 +1,19 @@
-"""Pictures a second of one codec that works on one or several pictures at a time.
-
-While the host codes the symbols of one picture, the networks work on others, so that several at a time keep both busy.
-"""
+"""Pictures a second of one codec that works on one or several pictures at a time (`codecs.image_batches`)."""
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 
 from jaxicm.codecs.image import ImageCodec
+from jaxicm.codecs.image_result import DecodeResult, EncodeResult
+from jaxicm.errors import JaxicmError
+
+_BATCHES = 4
 
 
 def throughput(
@@ -29,31 +31,29 @@ def throughput(
         codec: to be measured.
         pixels: uint8 picture.
         quality: 1 to 100.
-        at_once: numbers of pictures that are worked on at a time, each by a thread.
-        rounds: of as many pictures a thread; the median over them counts.
+        at_once: numbers of pictures that the networks see together; 1 is one picture after the other.
+        rounds: of four batches; the median over them counts.
         say: told what is measured next.
 
     Returns:
-        A row for each number and way: "way", "at_once", "pictures_per_s", "mp_per_s", and "parts", the seconds that a
-        picture spends in each part by the clock (with several at a time they wait for one another).
+        A row for each number and way: "way", "at_once", "pictures_per_s", "mp_per_s", and "parts", the seconds of each
+        part by the clock: of a picture, or of a batch over its pictures (two batches are under way at a time).
+
+    Raises:
+        JaxicmError: of the codec.
     """
     data = codec.encode(pixels, quality=quality, plain=False)
-    ways: dict[str, Callable[[int], dict[str, float]]] = {
-        "encode": lambda _: codec.encode_detail(pixels, quality=quality, plain=False).timings_s,
-        "decode": lambda _: codec.decode_detail(data).timings_s,
-    }
     rows = []
-    for way, run in ways.items():
-        run(0)
+    for way in ("encode", "decode"):
         for count in at_once:
             say(f"{way}, {count} at a time")
             seconds, parts = [], []
-            with ThreadPoolExecutor(count) as pool:
-                list(pool.map(run, range(count)))
+            with _runner(codec, way, pixels, data, quality, count) as run:
+                run(2 * count)
                 for _ in range(rounds):
                     begin = time.perf_counter()
-                    parts += list(pool.map(run, range(2 * count)))
-                    seconds.append((time.perf_counter() - begin) / (2 * count))
+                    parts += run(_BATCHES * count)
+                    seconds.append((time.perf_counter() - begin) / (_BATCHES * count))
             each = statistics.median(seconds)
             means = {name: float(np.mean([part[name] for part in parts])) for name in parts[0]}
             rows.append(
@@ -66,3 +66,29 @@ def throughput(
                 }
             )
     return rows
+
+
+@contextmanager
+def _runner(
+    codec: ImageCodec, way: str, pixels: np.ndarray, data: bytes, quality: float, at_once: int
+) -> Iterator[Callable[[int], list[dict[str, float]]]]:
+    """Make a function that codes so many pictures and returns the seconds by part of each."""
+    if at_once == 1:
+        if way == "encode":
+            yield lambda n: [codec.encode_detail(pixels, quality=quality, plain=False).timings_s for _ in range(n)]
+        else:
+            yield lambda n: [codec.decode_detail(data).timings_s for _ in range(n)]
+        return
+    with codec.batches(at_once) as batches:
+
+        def run(number: int) -> list[dict[str, float]]:
+            results = batches.encode(repeat(pixels, number), quality) if way == "encode" else None
+            return [_timings(result) for result in results or batches.decode(repeat(data, number))]
+
+        yield run
+
+
+def _timings(result: EncodeResult | DecodeResult | JaxicmError) -> dict[str, float]:
+    if isinstance(result, JaxicmError):
+        raise result
+    return result.timings_s

@@ -1,12 +1,12 @@
 """What a figure depends on beside the code: versions of libraries and the machine."""
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from jaxicm import __version__
+from jaxicm.processors import usable_cpus
 
 
 def versions(packages: tuple[str, ...] = ("jax", "jaxlib", "numpy", "pillow", "scipy")) -> dict[str, str]:
@@ -41,11 +41,6 @@ def machine(*, accelerator: bool) -> dict[str, Any]:
         "system": platform.system(),
         "device": device,
     }
-
-
-def usable_cpus() -> int:
-    """Return the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def processor() -> str:

@@ -10,8 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -19,6 +18,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 
 from jaxicm.codecs.image import ImageCodec
+from jaxicm.codecs.image_result import DecodeResult, EncodeResult
 from jaxicm.errors import FileFormatError, JaxicmError
 from jaxicm.media.pictures import read_picture
 
@@ -36,7 +36,8 @@ class DeviceCheck:
         qualities: 1 to 100.
         platform: of the second process, as `JAX_PLATFORMS` names it.
         flags: of its compiler, `XLA_FLAGS`, in place of this process's; none leaves them.
-        workers: pictures coded at a time.
+        at_once: pictures that the networks of this process see together (`codecs.image_batches`); 1 is one after the
+            other, as the second process does.
     """
 
     model: str
@@ -44,7 +45,7 @@ class DeviceCheck:
     qualities: Sequence[float]
     platform: str = "cpu"
     flags: str = ""
-    workers: int = 1
+    at_once: int = 1
 
 
 @dataclass(frozen=True)
@@ -131,34 +132,53 @@ def _device() -> str:
 def _write(codec: ImageCodec, check: DeviceCheck, folder: Path) -> None:
     """Encode all pictures at all qualities; beside each file is what the encoder sees of it."""
     folder.mkdir()
-
-    def write(task: tuple[int, str, float]) -> None:
-        number, picture, quality = task
-        made = codec.encode_detail(read_picture(picture).pixels, quality=quality, plain=False)
-        (folder / f"{number}.jicm").write_bytes(made.data)
-        _Seen(made.values_q4, codec.decode(made.data)).save(folder / f"{number}.written.npz")
-
     tasks = [(picture, quality) for picture in check.pictures for quality in check.qualities]
-    _each(check, write, [(number, *task) for number, task in enumerate(tasks)])
+    for number, made in enumerate(_encode(codec, check, tasks)):
+        (folder / f"{number}.jicm").write_bytes(_good(made).data)
+        np.save(folder / f"{number}.npy", _good(made).values_q4)
+    for path, shown in _decode(codec, check, folder):
+        _Seen(np.load(path.with_suffix(".npy")), _good(shown).image).save(path.with_suffix(".written.npz"))
 
 
 def _read(codec: ImageCodec, check: DeviceCheck, folder: Path) -> None:
     """Decode all files of a folder; beside each goes what is found in it."""
-
-    def read(path: Path) -> None:
-        try:
-            found = codec.decode_detail(path.read_bytes())
+    for path, found in _decode(codec, check, folder):
+        seen = _Seen(np.zeros(0, np.int16), np.zeros(0, np.uint8))
+        if not isinstance(found, JaxicmError):
             seen = _Seen(found.values_q4, found.image)
-        except FileFormatError:
-            seen = _Seen(np.zeros(0, np.int16), np.zeros(0, np.uint8))
         seen.save(path.with_suffix(".read.npz"))
 
-    _each(check, read, sorted(folder.glob("*.jicm")))
+
+def _encode(
+    codec: ImageCodec, check: DeviceCheck, tasks: Sequence[tuple[str, float]]
+) -> Iterator[EncodeResult | JaxicmError]:
+    pictures, qualities = (read_picture(picture).pixels for picture, _ in tasks), [quality for _, quality in tasks]
+    if check.at_once == 1:
+        for pixels, quality in zip(pictures, qualities, strict=True):
+            yield codec.encode_detail(pixels, quality=quality, plain=False)
+    else:
+        with codec.batches(check.at_once) as batches:
+            yield from batches.encode(pictures, qualities, values=True)
 
 
-def _each(check: DeviceCheck, work: Callable[[T], None], items: Sequence[T]) -> None:
-    with ThreadPoolExecutor(check.workers) as pool:
-        list(pool.map(work, items))
+def _decode(codec: ImageCodec, check: DeviceCheck, folder: Path) -> Iterator[tuple[Path, DecodeResult | JaxicmError]]:
+    paths = sorted(folder.glob("*.jicm"))
+    if check.at_once == 1:
+        for path in paths:
+            try:
+                yield path, codec.decode_detail(path.read_bytes())
+            except FileFormatError as error:
+                yield path, error
+    else:
+        with codec.batches(check.at_once) as batches:
+            files = (path.read_bytes() for path in paths)
+            yield from zip(paths, batches.decode(files, values=True), strict=True)
+
+
+def _good(result: T | JaxicmError) -> T:
+    if isinstance(result, JaxicmError):
+        raise result
+    return result
 
 
 def _compare(folder: Path, writer: str, reader: str) -> Direction:
@@ -184,8 +204,8 @@ def _compare(folder: Path, writer: str, reader: str) -> Direction:
 
 
 def _second(folder: Path) -> None:
-    """Do the part of the second process and print the device."""
-    fields: dict[str, Any] = json.loads((folder / _JOB).read_text())
+    """Do the part of the second process, one picture after the other, and print the device."""
+    fields: dict[str, Any] = json.loads((folder / _JOB).read_text()) | {"at_once": 1}
     check = DeviceCheck(**fields)
     codec = _load(check)
     _read(codec, check, folder / _HERE)

@@ -24,7 +24,7 @@ def pictures(photograph, tmp_path_factory) -> list[str]:
 
 
 def test_both_sides_find_the_same_symbols(tiny_weights, tiny_codec, pictures):
-    check = DeviceCheck(str(tiny_weights), pictures, [20, 70.5], flags="--xla_cpu_max_isa=SSE4_2", workers=2)
+    check = DeviceCheck(str(tiny_weights), pictures, [20, 70.5], flags="--xla_cpu_max_isa=SSE4_2", at_once=2)
     for found in check_devices(check):
         assert (found.files, found.differing) == (4, 0)
         assert found.symbols == SYMBOLS * tiny_codec.config.channels
