@@ -1,5 +1,6 @@
 """`jaxicm decode`: compressed files in, pictures and clips out."""
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -40,6 +41,7 @@ def decode(
 
     Files of `jaxicm video encode` become clips, .y4m or .mkv, without further loss.
     """
+    from jaxicm.cli.decode_ahead import decoding_ahead
     from jaxicm.cli.encode import FILE_SUFFIX
     from jaxicm.cli.jobs import Job, plan_jobs, run_jobs, workers_for
     from jaxicm.cli.terminal import Terminal
@@ -63,14 +65,25 @@ def decode(
                 raise OptionError(f"{job.source} holds a clip, which takes no --decoder; leave it out")
             return decode_to_clip(data, Path(job.target), model)
         start = time.perf_counter()
-        pixels, icc, lossless = decode_bytes(data, model, decoder)
+        found = ahead.take(job.source) if ahead is not None else None
+        if found is None:
+            pixels, icc, lossless = decode_bytes(data, model, decoder)
+        else:
+            pixels, icc, lossless = found.image, profile_of(data), False
         (write_exact if lossless else write_picture)(job.target, pixels, icc=icc)
         seconds = time.perf_counter() - start
         if formats[job] in LOSSY_FORMATS:
             terminal.note(f"{job.target}: {formats[job]} loses quality once more; PNG keeps what was decoded")
         return f"{job.target}: {pixels.shape[1]}x{pixels.shape[0]}, {seconds:.2f} s"
 
-    run_jobs(jobs, work, verb="decoding", no_clobber=no_clobber, workers=1 if clips else workers_for(jobs_at_once))
+    pictures = [job.source for job in jobs if job not in clips and not (no_clobber and Path(job.target).exists())]
+    workers = 1 if clips else workers_for(jobs_at_once)
+    with contextlib.ExitStack() as stack:
+        ahead = None
+        if decoder is None and workers > 1:
+            ahead = decoding_ahead(pictures, model)
+            stack.enter_context(ahead or contextlib.nullcontext())
+        run_jobs(jobs, work, verb="decoding", no_clobber=no_clobber, workers=workers)
 
 
 def holds_clip(data: bytes, target: str, as_clip: bool) -> bool:
@@ -113,7 +126,7 @@ def decode_bytes(data: bytes, model: str | None, decoder: str | None = None) -> 
     from jaxicm.bits import container
     from jaxicm.errors import OptionError
 
-    header, sections = container.unpack(data)  # a damaged file is told before JAX starts
+    header, _ = container.unpack(data)  # a damaged file is told before JAX starts
     if decoder is not None and header.codec == "lossless":
         raise OptionError("--decoder is for files with loss; a lossless file holds every sample, leave it out")
     if decoder is not None and header.codec == "filtered_picture":
@@ -127,5 +140,12 @@ def decode_bytes(data: bytes, model: str | None, decoder: str | None = None) -> 
         pixels = filtered_picture.decode_picture(data, network=filter_weights.read(zoo.find(model)))
     else:
         pixels = jaxicm.load(model).decode(data, **wanted)
-    icc = [section.payload for section in sections if section.kind == container.SectionKind.ICC]
-    return pixels, bytes(icc[0]) if icc else None, header.codec == "lossless"
+    return pixels, profile_of(data), header.codec == "lossless"
+
+
+def profile_of(data: bytes) -> bytes | None:
+    """Return the colour profile that a file carries along."""
+    from jaxicm.bits.container import SectionKind, unpack
+
+    icc = [section.payload for section in unpack(data)[1] if section.kind == SectionKind.ICC]
+    return bytes(icc[0]) if icc else None

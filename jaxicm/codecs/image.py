@@ -16,6 +16,7 @@ from jaxicm.bits.tables import Tables
 from jaxicm.codecs import image_file, lossless, weights, zoo
 from jaxicm.codecs.adaptation import OBJECTIVES, Adapted, Objective, choose_objective
 from jaxicm.codecs.image_file import (
+    CODEC_NAME,
     FULL_SCALE,
     Source,
     check_header,
@@ -23,6 +24,7 @@ from jaxicm.codecs.image_file import (
     latent_of,
     scale_of,
     to_grey,
+    viewer_of,
 )
 from jaxicm.codecs.image_result import NO_VALUES, DecodeResult, EncodeResult
 from jaxicm.codecs.latent_coder import LatentCoder, Quantized
@@ -191,6 +193,11 @@ class ImageCodec:
         if verify:
             self._verify(result, image.shape)
         return result
+
+    def made(self, header: Header) -> bool:
+        """Say whether a file is of these weights and for the viewer of this codec."""
+        is_ours = header.codec == CODEC_NAME and header.weights == self._weights
+        return is_ours and viewer_of(header) in ("", self.viewer)
 
     def decode(self, data: bytes, decoder: str | None = None) -> np.ndarray:
         """Decompress a file that these weights made, to uint8 `[H, W, 3]` or `[H, W]`.

@@ -1,0 +1,126 @@
+"""Decoding the files of a command in batches, ahead of the threads that write pictures, on accelerators."""
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from jaxicm.errors import JaxicmError
+from jaxicm.media.files import read_bytes
+
+if TYPE_CHECKING:
+    from jaxicm.codecs.image import ImageCodec
+    from jaxicm.codecs.image_result import DecodeResult
+
+AT_ONCE = 8
+_PATIENCE_S = 1.0
+
+
+class DecodeAhead:
+    """Decodes files that one codec made; a thread of its own reads them in their order.
+
+    Args:
+      codec: of the files; those of other weights, and those that are no pictures of it, are left out.
+      files: paths, each once.
+      at_once: pictures that the networks see together.
+    """
+
+    def __init__(self, codec: "ImageCodec", files: Sequence[str], at_once: int = AT_ONCE):
+        self._codec, self._files, self._at_once = codec, files, at_once
+        self._found: dict[str, Future[DecodeResult | JaxicmError | None]] = {path: Future() for path in files}
+        self._room = threading.Semaphore(2 * at_once)  # pictures that nobody has taken yet
+        self._stopped = False
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "DecodeAhead":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped = True
+        self._thread.join()
+
+    def take(self, path: str) -> "DecodeResult | None":
+        """Return what a file shows, None for one that was left out.
+
+        Raises:
+          JaxicmError: it cannot be read or decoded.
+        """
+        future = self._found.get(path)
+        if future is None:
+            return None
+        result = future.result()
+        self._found.pop(path)
+        self._room.release()
+        if isinstance(result, JaxicmError):
+            raise result
+        return result
+
+    def _run(self) -> None:
+        fed: deque[str] = deque()
+        try:
+            with self._codec.batches(self._at_once) as batches:
+                for result in batches.decode(self._contents(fed)):
+                    # Whoever takes pictures may have left one: this waits for room, but not for ever.
+                    self._room.acquire(timeout=_PATIENCE_S)
+                    self._found[fed.popleft()].set_result(result)
+                    if self._stopped:
+                        break
+        except BaseException as error:
+            _tell(list(self._found.values()), error)
+        else:
+            _tell(list(self._found.values()), JaxicmError("decoding was stopped"))
+
+    def _contents(self, fed: deque[str]) -> Iterator[bytes]:
+        from jaxicm.bits.container import unpack
+
+        for path in self._files:
+            try:
+                data = read_bytes(path)
+                header, _ = unpack(data)
+            except JaxicmError as error:
+                self._found[path].set_result(error)
+                continue
+            if not self._codec.made(header):
+                self._found[path].set_result(None)
+                continue
+            fed.append(path)
+            yield data
+
+
+def _tell(futures: "list[Future[DecodeResult | JaxicmError | None]]", error: BaseException) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)
+
+
+def decoding_ahead(files: Sequence[str], model: str | None) -> DecodeAhead | None:
+    """Return what decodes files in batches, None where one after the other is as good.
+
+    Args:
+      files: paths, "-" for standard input.
+      model: name or weight file to use; None takes that of the first file.
+    """
+    if len(files) <= AT_ONCE or "-" in files or not on_accelerator():
+        return None
+    from jaxicm.bits.container import unpack
+    from jaxicm.codecs import zoo
+    from jaxicm.codecs.image import ImageCodec
+    from jaxicm.codecs.open import load_codec
+
+    try:
+        name = model or str(zoo.find_digest(unpack(read_bytes(files[0]))[0].weights))
+        codec = load_codec(name)
+    except JaxicmError:
+        return None  # whoever decodes this file tells it
+    if not isinstance(codec, ImageCodec) or codec.config.recurrent is not None:
+        return None
+    return DecodeAhead(codec, files)
+
+
+def on_accelerator() -> bool:
+    """Say whether JAX computes on something else than the CPU."""
+    import jax
+
+    return jax.default_backend() != "cpu"
