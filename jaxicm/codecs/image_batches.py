@@ -42,8 +42,10 @@ from jaxicm.stopwatch import Stopwatch
 BUCKET = 16
 """Latent positions to which the sides of a grid are rounded up, so that functions are compiled for few shapes; only the
 probability model works on such grids."""
+MOST_POSITIONS = 1 << 17
+"""Latent positions of all grids of a batch; of larger pictures fewer are coded together, for the sake of memory."""
 UNDER_WAY = 2
-_AHEAD = 4
+_AHEAD = 8
 
 T = TypeVar("T")
 
@@ -81,7 +83,7 @@ class ImageBatches:
     """Encodes and decodes pictures in batches; `ImageCodec.batches` makes one.
 
     Pictures of one shape of grid (sides rounded up to 256 pixels, with a stride of 16) form a batch; the last ones may
-    leave it partly empty. Results come in the order of the inputs.
+    leave it partly empty, and pictures of more than 4 megapixels are fewer. Results come in the order of the inputs.
     """
 
     def __init__(self, parts: BatchParts, at_once: int, processes: int | None):
@@ -168,7 +170,7 @@ class ImageBatches:
         waiting: dict[tuple[int, int], list[tuple[int, _Item]]] = {}
         done: dict[int, T | JaxicmError] = {}
         running: list[tuple[list[int], Future[list[T | JaxicmError]]]] = []
-        following, taken = 0, 0
+        following, taken, ended = 0, 0, False
         source = iter(items)
         with ThreadPoolExecutor(UNDER_WAY) as pool:
 
@@ -177,18 +179,19 @@ class ImageBatches:
                 running.append(([number for number, _ in batch], pool.submit(run, [item for _, item in batch])))
 
             while True:
-                while len(running) < UNDER_WAY + 1 and taken - following < _AHEAD * UNDER_WAY * self._at_once:
+                while not ended and len(running) <= UNDER_WAY and taken - following < _AHEAD * self._at_once:
                     item = next(source, None)
                     if item is None:
+                        ended = True
                         break
                     if isinstance(item, JaxicmError):
                         done[taken] = item
                     else:
                         waiting.setdefault(item.bucket, []).append((taken, item))
-                        if len(waiting[item.bucket]) == self._at_once:
+                        if len(waiting[item.bucket]) == self._room(item.bucket):
                             begin(item.bucket)
                     taken += 1
-                if not running and waiting:  # the input ends, or the next ones wait for others of their shape
+                if waiting and (ended or not running):  # nothing comes, or the next ones wait for others of their shape
                     begin(next(iter(waiting)))
                 if running:
                     numbers, future = running.pop(0)
@@ -196,15 +199,16 @@ class ImageBatches:
                 while following in done:
                     yield done.pop(following)
                     following += 1
-                if not running and not waiting and not done and following == taken:
-                    item = next(source, None)
-                    if item is None:
-                        return
-                    source = itertools.chain([item], source)
+                if ended and following == taken:
+                    return
+
+    def _room(self, bucket: tuple[int, int]) -> int:
+        """Return how many latents of a shape are coded together."""
+        return max(1, min(self._at_once, MOST_POSITIONS // (bucket[0] * bucket[1])))
 
     def _begin(self, items: list[_Item]) -> BatchLatents:
         """Begin the steps of a batch, filled up with latents of no size."""
-        missing = self._at_once - len(items)
+        missing = self._room(items[0].bucket) - len(items)
         qualities = [item.quality_q4 for item in items] + missing * [items[0].quality_q4]
         sizes = [(item.rows, item.columns) for item in items] + missing * [(0, 0)]
         return BatchLatents(self._parts.entropy, qualities, sizes, items[0].bucket)
@@ -262,7 +266,7 @@ class ImageBatches:
         with watch.part("analysis"):
             qualities = [item.quality_q4 / QUALITY_STEPS for item in items]
             pictures = [item.what.pixels for item in items]
-            y = self._windows.analyze(pictures, qualities, items[0].bucket)
+            y = self._windows.analyze(pictures, qualities, (self._room(items[0].bucket), *items[0].bucket))
             y.block_until_ready()
         with watch.part("network"):
             parts, steps = latents.parts(y), []

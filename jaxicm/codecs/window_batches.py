@@ -62,25 +62,25 @@ class WindowBatches:
 
         return synthesis
 
-    def analyze(self, pictures: Sequence[np.ndarray], qualities: Sequence[float], shape: tuple[int, int]) -> Array:
+    def analyze(self, pictures: Sequence[np.ndarray], qualities: Sequence[float], shape: tuple[int, int, int]) -> Array:
         """Transform pictures, as `Transforms.analyze` does.
 
         Args:
-          pictures: at most `at_once`, uint8 `[H, W, 3]` or `[H, W]`.
+          pictures: uint8 `[H, W, 3]` or `[H, W]`.
           qualities: of each.
-          shape: rows and columns of the grids.
+          shape: number, rows and columns of the grids, of which there may be more than pictures.
 
         Returns:
-          float32 `[at_once, *shape, C]` on the device, zero beyond the latents.
+          float32 `[*shape, C]` on the device, zero beyond the latents.
         """
         config = self._transforms.config
-        y = jnp.zeros((self._at_once, *shape, config.channels), jnp.float32)
+        y = jnp.zeros((*shape, config.channels), jnp.float32)
         sizes = [(picture.shape[0], picture.shape[1]) for picture in pictures]
         rgb = [as_rgb(picture) for picture in pictures]
         for windows in self._plan(sizes):
             stack = np.stack([tiling.cut(rgb[w.picture], w.row, w.column, config.stride) for w in windows])
-            rows = np.stack([_kept(w.row, shape[0]) for w in windows])
-            columns = np.stack([_kept(w.column, shape[1]) for w in windows])
+            rows = np.stack([_kept(w.row, shape[1]) for w in windows])
+            columns = np.stack([_kept(w.column, shape[2]) for w in windows])
             picture = np.array([w.picture for w in windows], np.int32)
             quality = np.array([qualities[w.picture] for w in windows], np.float32)
             y = self._analysis(self._transforms.parameters, y, stack, quality, picture, rows, columns)
@@ -92,7 +92,7 @@ class WindowBatches:
         """Transform latents back, as `Transforms.synthesize` does.
 
         Args:
-          values: float32 `[at_once, rows, columns, C]` on the device, in quantisation steps.
+          values: float32 `[B, rows, columns, C]` on the device, in quantisation steps.
           qualities: of each picture.
           sizes: height and width of each.
 

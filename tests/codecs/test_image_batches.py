@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxicm.bits.container import unpack
+from jaxicm.codecs import image_batches
 from jaxicm.codecs.image_file import Source, latent_of
 from jaxicm.codecs.image_result import DecodeResult, EncodeResult
 from jaxicm.errors import CorruptFile, FileFormatError, InputError, OptionError, TruncatedFile, UnknownWeights
@@ -117,3 +118,11 @@ def test_input_is_taken_only_so_far_ahead(batches, singly):
     for result in itertools.islice(batches.decode(endless()), 10):
         assert isinstance(result, DecodeResult)
     assert taken <= 10 + 40
+
+
+def test_of_large_pictures_fewer_are_coded_together(tiny_codec, pictures, singly, monkeypatch):
+    monkeypatch.setattr(image_batches, "MOST_POSITIONS", 2 * 16 * 16)
+    with tiny_codec.batches(3, processes=1) as batches:
+        assert (batches._room((16, 16)), batches._room((16, 32)), batches._room((64, 64))) == (2, 1, 1)
+        together = list(batches.encode([*pictures, pictures[0]], [*QUALITIES, QUALITIES[0]]))
+    assert [found.data for found in together] == [alone.data for alone in [*singly, singly[0]]]
