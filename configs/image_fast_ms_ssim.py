@@ -10,6 +10,7 @@ Log of the shipped weights (the pictures of configs/image_fast.py, 2 CPU cores t
     step 0      fast at its step 31622                                 loss 1.274, MS-SSIM 0.9530 at 0.341 bpp
     step 800    steps=800, decaying to 0 over the last half            loss 1.187, MS-SSIM 0.9580 at 0.303 bpp
     Kodak, 24 pictures, real files: BD-rate of MS-SSIM over the published VTM curve +26.7 % (of fast: +50.0 %)
+    calibrated on 22 pictures of the training (`jaxicm calibrate`): +23.7 % (+46.6 %)
 """
 
 from pathlib import Path

@@ -57,7 +57,7 @@ def make() -> None:
     codec, expected = ImageCodec.load(SHIPPED), {}
     for name, (quality, shape) in CASES.items():
         image = picture(shape)
-        data = codec.encode(image, quality=quality)
+        data = codec.encode(image, quality=quality, plain=False)
         (FOLDER / f"{name}.jicm").write_bytes(data)
         decoded = codec.decode_detail(data)
         error = np.mean((decoded.image.astype(float) - image) ** 2)
