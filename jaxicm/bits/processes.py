@@ -4,7 +4,9 @@ A process imports numpy and this package, no JAX. Requests and answers are pickl
 other; every process has a thread here that writes and reads them, so no caller waits for a full pipe.
 """
 
+import contextlib
 import itertools
+import os
 import pickle
 import subprocess
 import sys
@@ -131,10 +133,15 @@ class Stream:
 
 class _Process:
     def __init__(self, tables: Tables):
-        command = [sys.executable, "-m", __name__]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},  # as this one finds the package
+            start_new_session=True,  # the user's interruption is for this process
+        )
         self._thread = ThreadPoolExecutor(1)
-        self._ready = self.call("__init__", tables)
+        self.call("__init__", tables)
 
     def call(self, method: str, *arguments: Any) -> "Future[Any]":
         return self._thread.submit(self._call, method, arguments)
@@ -155,7 +162,8 @@ class _Process:
     def close(self) -> None:
         self._thread.shutdown(cancel_futures=True)
         assert self._process.stdin is not None and self._process.stdout is not None
-        self._process.stdin.close()  # the process ends where its requests do
+        with contextlib.suppress(OSError):  # of a process that died in the middle of a request
+            self._process.stdin.close()  # the process ends where its requests do
         self._process.stdout.close()
         self._process.wait()
 
