@@ -67,10 +67,12 @@ class DecodeAhead:
                     self._found[fed.popleft()].set_result(result)
                     if self._stopped:
                         break
-        except BaseException as error:
-            _tell(list(self._found.values()), error)
-        else:
-            _tell(list(self._found.values()), JaxicmError("decoding was stopped"))
+        except (RuntimeError, MemoryError):
+            pass  # the device has not enough memory for batches, which JAX says by the first: files go one by one
+        finally:
+            for future in list(self._found.values()):
+                if not future.done():
+                    future.set_result(None)
 
     def _contents(self, fed: deque[str]) -> Iterator[bytes]:
         from jaxicm.bits.container import unpack
@@ -87,12 +89,6 @@ class DecodeAhead:
                 continue
             fed.append(path)
             yield data
-
-
-def _tell(futures: "list[Future[DecodeResult | JaxicmError | None]]", error: BaseException) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_exception(error)
 
 
 def decoding_ahead(files: Sequence[str], model: str | None) -> DecodeAhead | None:

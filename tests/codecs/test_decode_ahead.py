@@ -6,6 +6,7 @@ import pytest
 from jaxicm.cli import decode_ahead
 from jaxicm.cli.decode_ahead import DecodeAhead
 from jaxicm.cli.main import main
+from jaxicm.codecs import image_batches
 from jaxicm.errors import InputError, TruncatedFile
 from jaxicm.media.pictures import read_picture
 
@@ -65,3 +66,13 @@ def test_leaving_early_ends_the_processes(folder, tiny_codec):
     with DecodeAhead(tiny_codec, files, at_once=1) as ahead:
         assert ahead.take(files[0]) is not None
     assert not ahead._thread.is_alive()
+
+
+def test_a_device_without_memory_for_batches_leaves_files_to_others(folder, tiny_codec, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("RESOURCE_EXHAUSTED")
+
+    monkeypatch.setattr(image_batches.ImageBatches, "_decode", fail)
+    files = [str(path) for path in sorted(folder.iterdir())]
+    with DecodeAhead(tiny_codec, files, at_once=2) as ahead:
+        assert [ahead.take(path) for path in files] == 5 * [None]
