@@ -13,8 +13,8 @@ TF32 and bfloat16; `batch=64 data.toned=0.3 validation.include=`, 59 steps a sec
     Kodak, 24 pictures, real files: BD-rate +50.8 % over the published VTM curve (`fast`: +69.0 %)
     calibrated on 22 pictures of the training (`jaxicm calibrate`): BD-rate +48.3 % (`fast`: +65.2 %)
 
-Gone on on one CPU core (`batch=3 crop=192 precision=float32 init=`, validation on 21 pictures of photos-b, 1.3254 at the
-start), all given up: small batches take more from what large ones had found than an hour of them gives.
+Gone on with one CPU core (`batch=3 crop=192 precision=float32 init=`, validation on 21 pictures of photos-b, 1.3254 at
+the start), all given up: small batches take more from what large ones had found than an hour of them gives.
 
     with the 1/4 grid (quarter_width=64, 3 and 6 blocks), rate 3e-4          1.359 after 500 steps
     the same, rate 1e-4 falling to 0 over 50 minutes                         1.336 (500), 1.334 (1000)
