@@ -59,6 +59,7 @@ def test_sixteen_bit_copies_of_eight_bit_cost_nearly_the_same(tiny_lossless, pho
     assert len(tiny_lossless.encode(deep)) < len(tiny_lossless.encode(samples)) + 3 * 40
 
 
+@pytest.mark.slow
 def test_fitting_the_model_shortens_the_file(tiny_lossless, photograph):
     samples = photograph(160, 144)
     effort = 5

@@ -19,7 +19,7 @@ SPREAD = {"taps_mu": 0.1, "taps_log": 0.004, "b1": 0.2, "b2": 0.2, "bu": 0.2, "b
 SHAPE = (2, 8, 12, 16)
 
 
-@pytest.fixture(scope="module", params=[EVEN, UNEVEN], ids=["even", "uneven"])
+@pytest.fixture(scope="module", params=[pytest.param(EVEN, marks=pytest.mark.slow), UNEVEN], ids=["even", "uneven"])
 def config(request) -> ProgressiveConfig:
     return request.param
 
