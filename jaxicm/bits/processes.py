@@ -17,29 +17,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import JaxicmError
-from .rans import Decoder, Encoder
+from .rans import Decoder
+from .steps import encode_steps, pull_step
 from .tables import Tables
-
-SYMBOL_LIMIT = 4096
-"""Largest absolute symbol in an answer; what is beyond, a codec that clips decoded values cannot tell from it."""
-
-
-def pull(decoder: Decoder, indices: np.ndarray) -> np.ndarray:
-    """Decode the symbols of a step whose table 0 says that nothing is coded.
-
-    Args:
-      decoder: of the stream.
-      indices: uint8 `[n]`, the table of each symbol.
-
-    Returns:
-      int8 `[n]`, or int16 where that is too small, clipped to `SYMBOL_LIMIT`, zero where nothing is coded.
-    """
-    coded = np.flatnonzero(indices)
-    pulled = decoder.pull(indices[coded])
-    small = not pulled.size or (pulled.min() >= -128 and pulled.max() <= 127)
-    symbols = np.zeros(indices.shape, np.int8 if small else np.int16)
-    symbols[coded] = pulled if small else pulled.clip(-SYMBOL_LIMIT, SYMBOL_LIMIT)
-    return symbols
 
 
 class Coders:
@@ -54,8 +34,8 @@ class Coders:
         self._decoders[stream] = Decoder(payload, self._tables)
 
     def pull(self, stream: int, indices: np.ndarray) -> np.ndarray:
-        """Decode a step of a stream, as the function `pull`."""
-        return pull(self._decoders[stream], indices)
+        """Decode a step of a stream, as `pull_step`."""
+        return pull_step(self._decoders[stream], indices)
 
     def finish(self, stream: int) -> None:
         """Check that a stream ends here."""
@@ -67,12 +47,7 @@ class Coders:
 
     def encode(self, steps: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[bytes, float]:
         """Encode the symbols and table indices of all steps; return the stream and its ideal length in bits."""
-        encoder, bits = Encoder(self._tables), 0.0
-        for symbols, indices in steps:
-            coded = np.flatnonzero(indices)
-            encoder.push(symbols[coded], indices[coded])
-            bits += self._tables.cost_bits(symbols[coded], indices[coded])
-        return encoder.finish(), bits
+        return encode_steps(self._tables, steps)
 
 
 class CoderProcesses:

@@ -1,6 +1,5 @@
 """`jaxicm decode`: compressed files in, pictures and clips out."""
 
-import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -78,11 +77,7 @@ def decode(
 
     pictures = [job.source for job in jobs if job not in clips and not (no_clobber and Path(job.target).exists())]
     workers = 1 if clips else workers_for(jobs_at_once)
-    with contextlib.ExitStack() as stack:
-        ahead = None
-        if decoder is None and workers > 1:
-            ahead = decoding_ahead(pictures, model)
-            stack.enter_context(ahead or contextlib.nullcontext())
+    with decoding_ahead(pictures if decoder is None and workers > 1 else [], model) as ahead:
         run_jobs(jobs, work, verb="decoding", no_clobber=no_clobber, workers=workers)
 
 

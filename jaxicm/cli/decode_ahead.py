@@ -1,5 +1,6 @@
 """Decoding the files of a command in batches, ahead of the threads that write pictures, on accelerators."""
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -91,28 +92,36 @@ class DecodeAhead:
             yield data
 
 
-def decoding_ahead(files: Sequence[str], model: str | None) -> DecodeAhead | None:
-    """Return what decodes files in batches, None where one after the other is as good.
+@contextlib.contextmanager
+def decoding_ahead(files: Sequence[str], model: str | None) -> Iterator[DecodeAhead | None]:
+    """Decode files in batches while the context lasts; give None where one after the other is as good.
 
     Args:
       files: paths, "-" for standard input.
       model: name or weight file to use; None takes that of the first file.
     """
-    if len(files) <= AT_ONCE or "-" in files or not on_accelerator():
-        return None
+    codec = None
+    if len(files) > AT_ONCE and "-" not in files and on_accelerator():
+        codec = _codec_of(files[0], model)
+    if codec is None:
+        yield None
+    else:
+        with DecodeAhead(codec, files) as ahead:
+            yield ahead
+
+
+def _codec_of(path: str, model: str | None) -> "ImageCodec | None":
+    """Return the codec of a file if it codes in batches; None for a file that is damaged, which its decoding tells."""
     from jaxicm.bits.container import unpack
     from jaxicm.codecs import zoo
     from jaxicm.codecs.image import ImageCodec
     from jaxicm.codecs.open import load_codec
 
     try:
-        name = model or str(zoo.find_digest(unpack(read_bytes(files[0]))[0].weights))
-        codec = load_codec(name)
+        codec = load_codec(model or str(zoo.find_digest(unpack(read_bytes(path))[0].weights)))
     except JaxicmError:
-        return None  # whoever decodes this file tells it
-    if not isinstance(codec, ImageCodec) or codec.config.recurrent is not None:
         return None
-    return DecodeAhead(codec, files)
+    return codec if isinstance(codec, ImageCodec) and codec.config.recurrent is None else None
 
 
 def on_accelerator() -> bool:

@@ -23,6 +23,7 @@ from jaxicm.codecs.image_file import (
     check_picture,
     latent_of,
     scale_of,
+    shown,
     to_grey,
     viewer_of,
 )
@@ -232,12 +233,11 @@ class ImageCodec:
             return codec.decode_sections(header, sections, wanted)
         payload = latent_of(sections)
         watch = Stopwatch()
-        shown = header.height, header.width
-        size = scaled_size(*shown, scale_of(header))
+        size = scaled_size(header.height, header.width, scale_of(header))
         values = self._latents.decode(payload, header.quality_q4, size, watch)
         with watch.part("synthesis"):
             pixels = self._transforms.synthesize(values, header.quality_q4 / QUALITY_STEPS, size)
-            image = resize(to_grey(pixels) if header.channels == 1 else pixels, *shown)
+            image = shown(pixels, header)
         return DecodeResult(image, watch.seconds, values)
 
     def batches(self, at_once: int = 8, processes: int | None = None) -> "ImageBatches":
@@ -322,16 +322,16 @@ class ImageCodec:
             )
         second = self._encode_latent(source, y, quality_q4, watch)
         with watch.part("synthesis"):
-            shown = [self._show(result.values_q4, quality_q4, source) for result in (first, second)]
+            seen_of = [self._show(result.values_q4, quality_q4, source) for result in (first, second)]
         with watch.part("adaptation"):
-            before, after = (adapter.distortion(pixels, seen, quality_q4, objective) for seen in shown)
+            before, after = (adapter.distortion(pixels, seen, quality_q4, objective) for seen in seen_of)
             if weights is not None:  # in the units in which the search weighed distortion against rate
-                unit = adapter.distortion(pixels, shown[0], quality_q4, followed, weights) / max(before, 1e-12)
+                unit = adapter.distortion(pixels, seen_of[0], quality_q4, followed, weights) / max(before, 1e-12)
                 before, after = unit * before, unit * after
             rates = (8 * len(result.data) / (pixels.shape[0] * pixels.shape[1]) for result in (first, second))
             start, cost = (rate + worth for rate, worth in zip(rates, (before, after), strict=True))
         seconds = {part: first.timings_s.get(part, 0.0) + watch.seconds[part] for part in watch.seconds}
-        best, seen = (second, shown[1]) if cost < start else (first, shown[0])
+        best, seen = (second, seen_of[1]) if cost < start else (first, seen_of[0])
         adapted = Adapted(start, min(start, cost), iterations, objective.name)
         return replace(best, reconstruction=resize(seen, *source.size), timings_s=seconds, adapted=adapted)
 

@@ -16,7 +16,8 @@ import jax
 import numpy as np
 
 from jaxicm.bits.container import Header, unpack
-from jaxicm.bits.processes import SYMBOL_LIMIT, CoderProcesses
+from jaxicm.bits.processes import CoderProcesses
+from jaxicm.bits.steps import SYMBOL_LIMIT
 from jaxicm.bits.tables import Tables
 from jaxicm.codecs.image_file import (
     FULL_SCALE,
@@ -25,7 +26,7 @@ from jaxicm.codecs.image_file import (
     check_picture,
     latent_of,
     scale_of,
-    to_grey,
+    shown,
     viewer_of,
 )
 from jaxicm.codecs.image_result import NO_VALUES, DecodeResult, EncodeResult
@@ -34,7 +35,7 @@ from jaxicm.codecs.window_batches import WindowBatches
 from jaxicm.entropy.progressive_batch import BatchLatents
 from jaxicm.entropy.progressive_frozen import QUALITY_STEPS, FrozenProgressive
 from jaxicm.errors import FileFormatError, JaxicmError, OptionError, UnknownWeights
-from jaxicm.media.scaling import resize, scaled_size
+from jaxicm.media.scaling import scaled_size
 from jaxicm.models.image import QUALITY_MAX, QUALITY_MIN
 from jaxicm.processors import usable_cpus
 from jaxicm.stopwatch import Stopwatch
@@ -254,9 +255,7 @@ class ImageBatches:
         seconds = {part: whole / len(items) for part, whole in watch.seconds.items()}
         results: list[DecodeResult | JaxicmError] = []
         for b, item in enumerate(items):
-            header = item.what.header
-            image = to_grey(pixels[b]) if header.channels == 1 else pixels[b]
-            image = resize(image, header.height, header.width)
+            image = shown(pixels[b], item.what.header)
             results.append(errors[b] if b in errors else DecodeResult(image, seconds, values_q4[b]))
         return results
 

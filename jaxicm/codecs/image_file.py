@@ -78,6 +78,11 @@ def to_grey(rgb: np.ndarray) -> np.ndarray:
     return ((2 * total + 3) // 6).astype(np.uint8)
 
 
+def shown(pixels: np.ndarray, header: Header) -> np.ndarray:
+    """Return decoded pixels uint8 `[h, w, 3]` as a file shows them: grey where it is, and of its size."""
+    return resize(to_grey(pixels) if header.channels == 1 else pixels, header.height, header.width)
+
+
 def as_rgb(image: np.ndarray) -> np.ndarray:
     """Repeat a grey picture's channel."""
     return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image

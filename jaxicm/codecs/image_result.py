@@ -1,10 +1,14 @@
 """What encoding and decoding a picture gives besides bytes and pixels."""
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
 from jaxicm.codecs.adaptation import Adapted
+from jaxicm.errors import JaxicmError
+
+T = TypeVar("T")
 
 NO_VALUES = np.zeros((0, 0, 0), np.int16)
 """The latent of a file that holds none."""
@@ -42,3 +46,10 @@ class DecodeResult:
     image: np.ndarray
     timings_s: dict[str, float]
     values_q4: np.ndarray = field(repr=False)
+
+
+def result_of(found: T | JaxicmError) -> T:
+    """Return what came of a picture of a batch, or raise the error that took its place."""
+    if isinstance(found, JaxicmError):
+        raise found
+    return found

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxicm.bits.rans import Decoder, Encoder
+from jaxicm.bits.rans import Decoder
+from jaxicm.bits.steps import encode_steps
 from jaxicm.bits.tables import Tables
 from jaxicm.entropy import gaussian
 from jaxicm.entropy.progressive_coder import ProgressiveCoder
@@ -66,12 +67,7 @@ class LatentCoder:
 
     def encode(self, quantized: Quantized) -> tuple[bytes, float]:
         """Return the payload of a latent, and its ideal code length in bits."""
-        encoder, bits = Encoder(self._tables), 0.0
-        for values, index in zip(quantized.symbols, quantized.indices, strict=True):
-            coded = np.flatnonzero(index)
-            encoder.push(values[coded], index[coded])
-            bits += self._tables.cost_bits(values[coded], index[coded])
-        return encoder.finish(), bits
+        return encode_steps(self._tables, zip(quantized.symbols, quantized.indices, strict=True))
 
     def decode(self, payload: bytes, quality_q4: int, size: tuple[int, int], watch: Stopwatch) -> np.ndarray:
         """Decode a payload.

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxicm.bits.steps import SYMBOL_LIMIT
 from jaxicm.entropy import context
 from jaxicm.entropy.chunks import chunks
 from jaxicm.entropy.context_grid import Grid, features
@@ -67,8 +68,8 @@ class ProgressiveStep:
     def fill(self, symbols: np.ndarray) -> None:
         """Take the decoded symbols, int32 `[n]`."""
         assert self._mean is not None, "predict comes before fill"
-        # Beyond 4096 steps any mean ends at the bound; clipped first, the sum fits 32 bits.
-        values = np.clip(symbols.reshape(self._mean.shape), -4096, 4096) * 16 + self._mean
+        # Clipped first, the sum fits 32 bits.
+        values = np.clip(symbols.reshape(self._mean.shape), -SYMBOL_LIMIT, SYMBOL_LIMIT) * 16 + self._mean
         self._run.take(self._channels, np.clip(values, context.VALUE.low, context.VALUE.high).astype(np.int16))
 
 

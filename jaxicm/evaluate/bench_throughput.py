@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxicm.codecs.image import ImageCodec
-from jaxicm.codecs.image_result import DecodeResult, EncodeResult
-from jaxicm.errors import JaxicmError
+from jaxicm.codecs.image_result import result_of
 
 _BATCHES = 4
 
@@ -82,13 +81,8 @@ def _runner(
     with codec.batches(at_once) as batches:
 
         def run(number: int) -> list[dict[str, float]]:
-            results = batches.encode(repeat(pixels, number), quality) if way == "encode" else None
-            return [_timings(result) for result in results or batches.decode(repeat(data, number))]
+            if way == "encode":
+                return [result_of(found).timings_s for found in batches.encode(repeat(pixels, number), quality)]
+            return [result_of(found).timings_s for found in batches.decode(repeat(data, number))]
 
         yield run
-
-
-def _timings(result: EncodeResult | DecodeResult | JaxicmError) -> dict[str, float]:
-    if isinstance(result, JaxicmError):
-        raise result
-    return result.timings_s

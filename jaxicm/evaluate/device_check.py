@@ -13,16 +13,15 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 
 from jaxicm.codecs.image import ImageCodec
-from jaxicm.codecs.image_result import DecodeResult, EncodeResult
+from jaxicm.codecs.image_result import DecodeResult, EncodeResult, result_of
 from jaxicm.errors import FileFormatError, JaxicmError
 from jaxicm.media.pictures import read_picture
 
-T = TypeVar("T")
 _JOB, _HERE, _THERE = "job.json", "here", "there"
 
 
@@ -134,10 +133,10 @@ def _write(codec: ImageCodec, check: DeviceCheck, folder: Path) -> None:
     folder.mkdir()
     tasks = [(picture, quality) for picture in check.pictures for quality in check.qualities]
     for number, made in enumerate(_encode(codec, check, tasks)):
-        (folder / f"{number}.jicm").write_bytes(_good(made).data)
-        np.save(folder / f"{number}.npy", _good(made).values_q4)
+        (folder / f"{number}.jicm").write_bytes(result_of(made).data)
+        np.save(folder / f"{number}.npy", result_of(made).values_q4)
     for path, shown in _decode(codec, check, folder):
-        _Seen(np.load(path.with_suffix(".npy")), _good(shown).image).save(path.with_suffix(".written.npz"))
+        _Seen(np.load(path.with_suffix(".npy")), result_of(shown).image).save(path.with_suffix(".written.npz"))
 
 
 def _read(codec: ImageCodec, check: DeviceCheck, folder: Path) -> None:
@@ -173,12 +172,6 @@ def _decode(codec: ImageCodec, check: DeviceCheck, folder: Path) -> Iterator[tup
         with codec.batches(check.at_once) as batches:
             files = (path.read_bytes() for path in paths)
             yield from zip(paths, batches.decode(files, values=True), strict=True)
-
-
-def _good(result: T | JaxicmError) -> T:
-    if isinstance(result, JaxicmError):
-        raise result
-    return result
 
 
 def _compare(folder: Path, writer: str, reader: str) -> Direction:

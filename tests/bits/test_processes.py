@@ -6,8 +6,9 @@ import signal
 import numpy as np
 import pytest
 
-from jaxicm.bits.processes import SYMBOL_LIMIT, CoderProcesses, pull
+from jaxicm.bits.processes import CoderProcesses
 from jaxicm.bits.rans import Decoder, Encoder
+from jaxicm.bits.steps import SYMBOL_LIMIT, pull_step
 from jaxicm.bits.tables import gaussian_tables
 from jaxicm.errors import CorruptFile, JaxicmError
 
@@ -63,7 +64,7 @@ def test_symbols_beyond_a_byte_and_beyond_the_limit(processes):
     encoder = Encoder(TABLES)
     coded = np.flatnonzero(indices)
     encoder.push(symbols[coded], indices[coded])
-    found = pull(Decoder(encoder.finish(), TABLES), indices)
+    found = pull_step(Decoder(encoder.finish(), TABLES), indices)
     assert found.dtype == np.int16
     np.testing.assert_array_equal(found, [-SYMBOL_LIMIT, 300, 0, SYMBOL_LIMIT, -2])
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import jaxicm
+from jaxicm.bits import steps
 from jaxicm.bits.container import Section, SectionKind, describe, pack, unpack
-from jaxicm.codecs import latent_coder
 from jaxicm.codecs.image_file import SIDE_MAX, Source, scale_of, to_grey
 from jaxicm.errors import CorruptFile, InputError, OptionError, UnknownWeights
 from jaxicm.media.scaling import resize, scaled_size
@@ -137,12 +137,12 @@ def test_verification_passes_and_finds_a_wrong_symbol(tiny_codec, photograph, mo
 def test_symbols_at_the_smallest_scale_are_not_in_the_file(tiny_codec, photograph, monkeypatch):
     pushed, skipped = [], 0
 
-    class Recorder(latent_coder.Encoder):
+    class Recorder(steps.Encoder):
         def push(self, symbols, indices):
             pushed.append(np.asarray(indices))
             super().push(symbols, indices)
 
-    monkeypatch.setattr(latent_coder, "Encoder", Recorder)
+    monkeypatch.setattr(steps, "Encoder", Recorder)
     picture = photograph(128, 128)
     result = tiny_codec.encode_detail(picture, quality=1)
     quantized = tiny_codec._latents.quantize(tiny_codec._transforms.analyze(picture, 1.0), 16, (128, 128))
